@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class FinopsConfig(AppConfig):
+    name = "finops"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,48 @@
+"""Tables of what happened. They know sources and owners, never prices and never users."""
+
+from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
+from .owners import Pool, Project, Team, Token
+from .rollups import (
+    DirtyHour,
+    GpuQuarter,
+    RolledHour,
+    SeriesQuarter,
+    SpanDay,
+    SpanHour,
+    SpanQuarter,
+)
+from .samples import Gpu, GpuSample, MetricSample, Series
+from .sources import Pull, Reject, Source
+from .spans import Score, Span, SpanKey, SpanSighting, UsageParent
+from .work import Job
+
+__all__ = [
+    "BillDay",
+    "BillLine",
+    "Delivery",
+    "DeliveryPeriod",
+    "DirtyHour",
+    "Gpu",
+    "GpuQuarter",
+    "GpuSample",
+    "Job",
+    "MetricSample",
+    "Pool",
+    "Project",
+    "Pull",
+    "Reject",
+    "RolledHour",
+    "Score",
+    "Series",
+    "SeriesQuarter",
+    "Source",
+    "Span",
+    "SpanDay",
+    "SpanHour",
+    "SpanKey",
+    "SpanQuarter",
+    "SpanSighting",
+    "Team",
+    "Token",
+    "UsageParent",
+]

@@ -1,0 +1,168 @@
+"""Facts summed per quarter hour, hour and day, always recomputable from facts.
+
+Latency is kept as a mergeable sketch (DDSketch's logarithmic buckets, see `ingest.sketch`), so a
+percentile over any range is right to its relative accuracy. The dimensions are a closed list.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from ingest.records import TOKEN_FIELDS
+
+from .fields import finite_float
+
+DIMENSIONS = ("service", "kind", "provider", "model", "tier", "input_band")
+
+
+class DirtyHour(models.Model):
+    """Append-only marks: this hour's facts changed. Duplicates are free, contention is nil.
+
+    `owner_kind` is `project` for spans and `pool` for samples.
+    """
+
+    owner_kind = models.TextField()
+    owner_id = models.IntegerField()
+    hour = models.DateTimeField()
+    marked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "ingest_dirty_hour"
+
+
+class RolledHour(models.Model):
+    """How often an hour was rolled up. Whoever prices it compares this with what they priced."""
+
+    pk = models.CompositePrimaryKey("owner_kind", "owner_id", "hour")
+    owner_kind = models.TextField()
+    owner_id = models.IntegerField()
+    hour = models.DateTimeField()
+    revision = models.BigIntegerField()
+    rolled_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["rolled_at"], name="rolled_hour_at")]
+
+
+class SpanSums(models.Model):
+    """What is summed. Token columns are sums of known counts; `usage_unknown` counts the rest."""
+
+    project_id = models.IntegerField()
+    service = models.TextField()
+    kind = models.TextField()
+    provider = models.TextField()
+    model = models.TextField()
+    tier = models.TextField()
+    input_band = models.IntegerField()
+    spans = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    usage_unknown = models.BigIntegerField()
+    input_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_write_5m_tokens = models.BigIntegerField(default=0)
+    cache_write_1h_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    audio_input_tokens = models.BigIntegerField(default=0)
+    audio_output_tokens = models.BigIntegerField(default=0)
+    image_input_tokens = models.BigIntegerField(default=0)
+    source_cost_usd = models.DecimalField(null=True, max_digits=38, decimal_places=20)
+    source_cost_spans = models.BigIntegerField(default=0)
+    latency_count = models.BigIntegerField(default=0)
+    latency_ms_sum = models.FloatField(default=0)
+    latency_keys = ArrayField(models.SmallIntegerField())
+    latency_counts = ArrayField(models.IntegerField())
+    ttft_count = models.BigIntegerField(default=0)
+    ttft_ms_sum = models.FloatField(default=0)
+    ttft_keys = ArrayField(models.SmallIntegerField())
+    ttft_counts = ArrayField(models.IntegerField())
+
+    class Meta:
+        abstract = True
+
+    SUMMED = (
+        "spans",
+        "errors",
+        "usage_unknown",
+        *TOKEN_FIELDS,
+        "source_cost_usd",
+        "source_cost_spans",
+        "latency_count",
+        "latency_ms_sum",
+        "ttft_count",
+        "ttft_ms_sum",
+    )
+
+
+class SpanQuarter(SpanSums):
+    """The base grain: 15 minutes, so that half-hour and 45-minute time zones are exact."""
+
+    pk = models.CompositePrimaryKey("project_id", "at", *DIMENSIONS)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ingest_span_quarter"
+        indexes = [models.Index(fields=["at"], name="span_quarter_at")]
+
+
+class SpanHour(SpanSums):
+    pk = models.CompositePrimaryKey("project_id", "at", *DIMENSIONS)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ingest_span_hour"
+        indexes = [models.Index(fields=["at"], name="span_hour_at")]
+
+
+class SpanDay(SpanSums):
+    """A day of the installation's accounting time zone."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", *DIMENSIONS)
+    day = models.DateField()
+
+    class Meta:
+        db_table = "ingest_span_day"
+        indexes = [models.Index(fields=["day"], name="span_day_day")]
+
+
+class SeriesQuarter(models.Model):
+    """One series over 15 minutes.
+
+    `increase` is the counter's growth with resets taken out, NULL for a gauge. Covered seconds say
+    how much of the quarter was really observed: a gap is unknown, not zero.
+    """
+
+    pk = models.CompositePrimaryKey("pool_id", "at", "series_id")
+    pool_id = models.IntegerField()
+    at = models.DateTimeField()
+    series_id = models.BigIntegerField()
+    samples = models.IntegerField()
+    covered_s = models.FloatField()
+    mean = models.FloatField()
+    minimum = models.FloatField()
+    maximum = models.FloatField()
+    last = models.FloatField()
+    increase = models.FloatField(null=True)
+    resets = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "ingest_series_quarter"
+        constraints = finite_float("series_quarter", "mean", "increase")
+
+
+class GpuQuarter(models.Model):
+    """One GPU over 15 minutes; a mean is NULL when the GPU never reported that figure."""
+
+    pk = models.CompositePrimaryKey("pool_id", "at", "gpu_id")
+    pool_id = models.IntegerField()
+    at = models.DateTimeField()
+    gpu_id = models.BigIntegerField()
+    samples = models.IntegerField()
+    covered_s = models.FloatField()
+    utilization_pct = models.FloatField(null=True)
+    memory_used_bytes_max = models.BigIntegerField(null=True)
+    power_w = models.FloatField(null=True)
+    energy_j = models.FloatField(null=True)
+    throttled_samples = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "ingest_gpu_quarter"

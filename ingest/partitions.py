@@ -1,0 +1,130 @@
+"""Every partitioned table: how wide a partition is, how it is made, when it may go.
+
+Knows the calendar of partitions. Refuses to drop anything that is not rolled up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+
+
+@dataclass(frozen=True)
+class Partitioned:
+    table: str
+    monthly: bool = False
+    retention: str | None = None
+    """Key of settings.RETENTION_DAYS, or None: kept for ever."""
+    arrival: str = ""
+    """The column that says when a row came: an old file loaded today is not old yet."""
+    owner_kind: str = ""
+    followers: tuple[str, ...] = ()
+    """Tables whose rows of a day go with the partition of that day."""
+
+    def bounds(self, day: date) -> tuple[date, date]:
+        if not self.monthly:
+            return day, day + timedelta(days=1)
+        first = day.replace(day=1)
+        return first, (first + timedelta(days=32)).replace(day=1)
+
+    def name(self, day: date) -> str:
+        first = self.bounds(day)[0]
+        return f"{self.table}_{first:%Y%m}" if self.monthly else f"{self.table}_{first:%Y%m%d}"
+
+
+SPAN = Partitioned(
+    "ingest_span",
+    retention="span",
+    arrival="received_at",
+    owner_kind="project",
+    followers=("ingest_span_key", "ingest_usage_parent", "ingest_span_sighting"),
+)
+METRIC_SAMPLE = Partitioned(
+    "ingest_metric_sample", retention="sample", arrival="at", owner_kind="pool"
+)
+GPU_SAMPLE = Partitioned("ingest_gpu_sample", retention="sample", arrival="at", owner_kind="pool")
+BILL_LINE = Partitioned("ingest_bill_line", monthly=True)
+
+TABLES = (SPAN, METRIC_SAMPLE, GPU_SAMPLE, BILL_LINE)
+
+_known: set[tuple[str, str]] = set()
+"""Partitions this process has seen, by database and name."""
+
+
+def ensure(table: Partitioned, days: Iterable[date]) -> None:
+    """Make the partitions that these days need, inside the caller's transaction.
+
+    A partition is created apart and then attached, because attaching locks out neither readers nor
+    writers of the parent, and `CREATE TABLE … PARTITION OF` does.
+    """
+    database = connection.settings_dict["NAME"]
+    wanted = {table.name(day): day for day in days}
+    missing = sorted(name for name in wanted if (database, name) not in _known)
+    if not missing:
+        return
+    with connection.cursor() as cursor:
+        for name in missing:
+            cursor.execute("SELECT to_regclass(%s)", [name])
+            if cursor.fetchone()[0] is None:
+                _create(cursor, table, name, wanted[name])
+    transaction.on_commit(lambda: _known.update((database, name) for name in missing))
+
+
+def _create(cursor, table: Partitioned, name: str, day: date) -> None:
+    low, high = table.bounds(day)
+    # Two writers of a new day: the second waits here and then finds the partition made.
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"partition:{name}"])
+    cursor.execute("SELECT to_regclass(%s)", [name])
+    if cursor.fetchone()[0] is not None:
+        return
+    cursor.execute(
+        f"CREATE TABLE {name} (LIKE {table.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+    )
+    cursor.execute(
+        f"ALTER TABLE {table.table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')"
+    )
+
+
+def existing(table: Partitioned) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass"
+            " ORDER BY 1",
+            [table.table],
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def drop_expired(today: date) -> list[str]:
+    """Drop partitions older than their retention whose hours are all rolled up."""
+    dropped = []
+    for table in TABLES:
+        if table.retention is None:
+            continue
+        cutoff = today - timedelta(days=settings.RETENTION_DAYS[table.retention])
+        for name in existing(table):
+            day = date.fromisoformat(name.removeprefix(f"{table.table}_"))
+            if day < cutoff and _drop(table, name, day, cutoff):
+                dropped.append(name)
+    return dropped
+
+
+def _drop(table: Partitioned, name: str, day: date, cutoff: date) -> bool:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXISTS (SELECT FROM ingest_dirty_hour WHERE owner_kind = %s"
+            f" AND hour >= %s::date AND hour < %s::date + 1)"
+            f" OR coalesce((SELECT max({table.arrival}) >= %s::date FROM {name}), false)",
+            [table.owner_kind, day, day, cutoff],
+        )
+        if cursor.fetchone()[0]:
+            return False
+        cursor.execute(f"DROP TABLE {name}")
+        for follower in table.followers:
+            cursor.execute(f"DELETE FROM {follower} WHERE day = %s", [day])
+        _known.discard((connection.settings_dict["NAME"], name))
+        return True

@@ -1,0 +1,160 @@
+"""Spans → quarter hours → hours and accounting days."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from ingest.models.rollups import DIMENSIONS, SpanSums
+from ingest.records import TOKEN_FIELDS
+from ingest.sketch import BUCKET_SQL
+
+DIMS = ", ".join(DIMENSIONS)
+SUMMED = SpanSums.SUMMED
+SKETCHES = ("latency", "ttft")
+ARRAYS = tuple(f"{name}_{part}" for name in SKETCHES for part in ("keys", "counts"))
+MEASURES = ", ".join((*SUMMED, *ARRAYS))
+
+OWN_USAGE = ", ".join(
+    f"CASE WHEN u.key IS NULL THEN s.{name} END AS {name}" for name in TOKEN_FIELDS
+)
+
+FACTS = f"""
+WITH facts AS MATERIALIZED (
+    SELECT date_bin('15 minutes', s.started_at, 'epoch') AS at, {DIMS}, s.status,
+        -- Nested spans that report the same usage: the leaf counts, so a parent's is left out.
+        {OWN_USAGE},
+        CASE WHEN u.key IS NULL THEN s.source_cost_usd END AS source_cost_usd,
+        u.key IS NULL AND s.status = 'ok' AND s.kind IN ('llm', 'embedding', 'rerank')
+            AND s.input_tokens IS NULL AND s.output_tokens IS NULL AS usage_unknown,
+        s.latency_ms, s.ttft_ms
+    FROM ingest_span s
+    LEFT JOIN ingest_usage_parent u ON u.project_id = s.project_id AND u.key = s.key
+    WHERE s.project_id = %(owner)s
+        -- A span stays on the day it was first seen on, which may be the day beside.
+        AND s.day BETWEEN %(first)s::date - 1 AND %(last)s::date + 1
+        AND s.started_at >= %(first)s AND s.started_at < %(last)s + interval '1 hour'
+        AND date_trunc('hour', s.started_at) = ANY(%(hours)s)
+)"""
+
+
+def _sketch(name: str) -> str:
+    return f"""{name} AS (
+    SELECT at, {DIMS}, array_agg(k ORDER BY k) AS {name}_keys, array_agg(n ORDER BY k)
+        AS {name}_counts
+    FROM (
+        SELECT at, {DIMS}, {BUCKET_SQL.format(x=f"{name}_ms")} AS k, count(*)::int AS n
+        FROM facts WHERE {name}_ms IS NOT NULL GROUP BY at, {DIMS}, k
+    ) AS buckets GROUP BY at, {DIMS}
+)"""
+
+
+QUARTERS = f"""{FACTS},
+{", ".join(_sketch(name) for name in SKETCHES)}
+INSERT INTO ingest_span_quarter (project_id, at, {DIMS}, {MEASURES})
+SELECT %(owner)s, f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)},
+    count(*), count(*) FILTER (WHERE f.status = 'error'), count(*) FILTER (WHERE f.usage_unknown),
+    {", ".join(f"coalesce(sum(f.{name}), 0)::bigint" for name in TOKEN_FIELDS)},
+    sum(f.source_cost_usd), count(f.source_cost_usd),
+    count(f.latency_ms), coalesce(sum(f.latency_ms), 0),
+    count(f.ttft_ms), coalesce(sum(f.ttft_ms), 0),
+    {", ".join(f"coalesce(any_value({name}), '{{}}')" for name in ARRAYS)}
+FROM facts f
+LEFT JOIN latency USING (at, {DIMS})
+LEFT JOIN ttft USING (at, {DIMS})
+GROUP BY f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)}"""
+
+
+def merged(source: str, target: str, column: str, value: str, where: str) -> str:
+    """SQL that sums rows of one rollup into a coarser one, sketches merged by bucket."""
+    sketches = ", ".join(
+        f"""{name} AS (
+    SELECT at, {DIMS}, array_agg(k ORDER BY k) AS {name}_keys,
+        array_agg(n ORDER BY k) AS {name}_counts
+    FROM (SELECT at, {DIMS}, k, sum(n)::int AS n
+        FROM facts, unnest({name}_keys, {name}_counts) AS b (k, n) GROUP BY at, {DIMS}, k
+    ) AS buckets GROUP BY at, {DIMS})"""
+        for name in SKETCHES
+    )
+    return f"""
+WITH facts AS MATERIALIZED (
+    SELECT {value} AS at, {DIMS}, {MEASURES} FROM {source} WHERE {where}
+), {sketches}
+INSERT INTO {target} (project_id, {column}, {DIMS}, {MEASURES})
+SELECT %(owner)s, f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)},
+    {", ".join(f"sum(f.{name})" for name in SUMMED)},
+    {", ".join(f"coalesce(any_value({_side(name)}.{name}), '{{}}')" for name in ARRAYS)}
+FROM facts f
+LEFT JOIN latency USING (at, {DIMS})
+LEFT JOIN ttft USING (at, {DIMS})
+GROUP BY f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)}"""
+
+
+def _side(array: str) -> str:
+    return array.split("_")[0]
+
+
+HOURS = merged(
+    "ingest_span_quarter",
+    "ingest_span_hour",
+    "at",
+    "date_trunc('hour', at)",
+    "project_id = %(owner)s AND date_trunc('hour', at) = ANY(%(hours)s)"
+    " AND at >= %(first)s AND at < %(last)s + interval '1 hour'",
+)
+DAYS = merged(
+    "ingest_span_quarter",
+    "ingest_span_day",
+    "day",
+    "(at AT TIME ZONE %(zone)s)::date",
+    "project_id = %(owner)s AND at >= %(from)s AND at < %(to)s",
+)
+
+
+def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
+    """Quarters and hours of these hours, and every accounting day they touch."""
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    days = accounting_days(hours, zone)
+    values = {
+        "owner": project,
+        "hours": hours,
+        "first": hours[0],
+        "last": hours[-1],
+        "zone": zone.key,
+        "from": day_start(days[0], zone),
+        "to": day_start(days[-1] + timedelta(days=1), zone),
+        "from_day": days[0],
+        "to_day": days[-1],
+    }
+    cursor.execute(
+        "DELETE FROM ingest_span_quarter WHERE project_id = %(owner)s"
+        " AND date_trunc('hour', at) = ANY(%(hours)s)"
+        " AND at >= %(first)s AND at < %(last)s + interval '1 hour'",
+        values,
+    )
+    cursor.execute(QUARTERS, values)
+    cursor.execute(
+        "DELETE FROM ingest_span_hour WHERE project_id = %(owner)s AND at = ANY(%(hours)s)", values
+    )
+    cursor.execute(HOURS, values)
+    cursor.execute(
+        "DELETE FROM ingest_span_day WHERE project_id = %(owner)s"
+        " AND day BETWEEN %(from_day)s AND %(to_day)s",
+        values,
+    )
+    cursor.execute(DAYS, values)
+
+
+def accounting_days(hours: list[datetime], zone: ZoneInfo) -> list[date]:
+    """Every day of the zone that has a moment in one of these hours, in order."""
+    last_moment = timedelta(minutes=59, seconds=59)
+    return sorted(
+        {at.astimezone(zone).date() for hour in hours for at in (hour, hour + last_moment)}
+    )
+
+
+def day_start(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone)

@@ -1,0 +1,57 @@
+"""A mergeable sketch of positive numbers: counts in logarithmic buckets.
+
+These are the buckets of DDSketch (Masson, Rim, Lee: "DDSketch", PVLDB 12(12), 2019): a value x
+falls into bucket ceil(log_gamma x), so every quantile is right to a relative `ACCURACY`, and two
+sketches merge by adding counts. Kept as two parallel arrays so that PostgreSQL builds and merges
+them itself. Pure: no database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+ACCURACY = 0.01
+GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
+LN_GAMMA = math.log(GAMMA)
+
+SMALLEST = 1e-6
+"""Whatever is not larger counts as zero and has a bucket of its own."""
+ZERO_BUCKET = -32768
+
+BUCKET_SQL = (
+    f"(CASE WHEN {{x}} <= {SMALLEST!r} THEN {ZERO_BUCKET}"
+    f" ELSE ceil(ln({{x}}) / {LN_GAMMA!r}) END)::smallint"
+)
+"""The same bucket in SQL; `.format(x=column)`."""
+
+
+def bucket(value: float) -> int:
+    return ZERO_BUCKET if value <= SMALLEST else math.ceil(math.log(value) / LN_GAMMA)
+
+
+def midpoint(key: int) -> float:
+    """The value that stands for a bucket: within `ACCURACY` of everything in it."""
+    return 0.0 if key == ZERO_BUCKET else 2 * GAMMA**key / (GAMMA + 1)
+
+
+def quantile(keys: Sequence[int], counts: Sequence[int], q: float) -> float | None:
+    """The q-quantile (0 ≤ q ≤ 1) of a sketch, None of an empty one. Keys need not be sorted."""
+    total = sum(counts)
+    if total == 0:
+        return None
+    rank = q * (total - 1)
+    seen = 0
+    for key, count in sorted(zip(keys, counts, strict=True)):
+        seen += count
+        if seen > rank:
+            return midpoint(key)
+    raise AssertionError("a rank lies below the total")
+
+
+def merge(sketches: Iterable[tuple[Sequence[int], Sequence[int]]]) -> tuple[list[int], list[int]]:
+    merged: dict[int, int] = {}
+    for keys, counts in sketches:
+        for key, count in zip(keys, counts, strict=True):
+            merged[key] = merged.get(key, 0) + count
+    return sorted(merged), [merged[key] for key in sorted(merged)]

@@ -1,0 +1,13 @@
+"""The only writer of facts.
+
+Each function is one transaction: rows, quarantine, dirty hours, counts and cursor are kept
+together or not at all, so a delivery may be repeated at will. Knows tables; refuses prices.
+"""
+
+from .bills import BillResult, bill
+from .counting import Counts
+from .samples import gpus, metrics
+from .scores import scores
+from .spans import spans
+
+__all__ = ["BillResult", "Counts", "bill", "gpus", "metrics", "scores", "spans"]

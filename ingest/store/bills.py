@@ -1,0 +1,216 @@
+"""Bills: a delivery is kept whole, and supersedes an earlier one only when it is complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from ingest import partitions
+from ingest.models import Delivery, DeliveryPeriod, Source
+from ingest.records import BillRecord, Reject
+
+from .counting import Counts, copy_rows, make_staging, note_success, quarantine_rejects
+
+FIELDS = tuple(field.name for field in fields(BillRecord))
+JSON_FIELDS = frozenset({"tags", "extra", "repairs"})
+TYPES = {
+    **dict.fromkeys(FIELDS, "text"),
+    **dict.fromkeys(
+        (
+            "billing_period_start", "billing_period_end",
+            "charge_period_start", "charge_period_end",
+        ),
+        "timestamptz",
+    ),
+    **dict.fromkeys(
+        (
+            "billed_cost", "effective_cost", "list_cost", "contracted_cost",
+            "consumed_quantity", "pricing_quantity",
+        ),
+        "numeric",
+    ),
+    **dict.fromkeys(JSON_FIELDS, "jsonb"),
+    "line": "int8",
+    "content_hash": "bytea",
+}  # fmt: skip
+STAGED = {"billing_month": "date", **{name: TYPES[name] for name in FIELDS}}
+REJECTS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class BillResult:
+    """What became of one file. `repeated`: the very same file was here before."""
+
+    delivery: Delivery
+    counts: Counts
+    repeated: bool
+
+
+def bill(
+    source: Source, *, name: str, sha256: bytes, complete: bool, rows: Iterable[BillRecord | Reject]
+) -> BillResult:
+    """Store one billing file.
+
+    The same file again changes nothing. A complete file becomes the current one for each (billing
+    account, month) it speaks of; what it supersedes stays readable as known before. A row is
+    "unchanged" when the superseded delivery held the same content, "inserted" otherwise.
+    """
+    earlier = Delivery.objects.filter(source=source, sha256=sha256, complete=complete).first()
+    if earlier is not None:
+        counts = Counts(unchanged=earlier.rows_in - earlier.rejected, rejected=earlier.rejected)
+        return BillResult(earlier, counts, repeated=True)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '10min'")
+        # Two files of one source at once: the later one supersedes the earlier, in commit order.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"bill:{source.pk}"]
+        )
+        delivery, _ = Delivery.objects.update_or_create(
+            source=source,
+            sha256=sha256,
+            defaults={"name": name, "received_at": timezone.now(), "complete": complete},
+        )
+        _forget_incomplete_copy(cursor, delivery)
+        rejected = _stage(cursor, source, delivery, rows)
+        cursor.execute("SELECT DISTINCT billing_month FROM bill_in")
+        partitions.ensure(partitions.BILL_LINE, [month for (month,) in cursor.fetchall()])
+        counts = Counts(rejected=rejected)
+        for scope in _scopes(cursor):
+            counts += _store_period(cursor, source, delivery, *scope)
+        for field, value in counts.as_dict().items():
+            setattr(delivery, field, value)
+        delivery.save()
+        cursor.execute("SELECT max(charge_period_end) FROM bill_in")
+        note_success(cursor, source, cursor.fetchone()[0])
+    return BillResult(delivery, counts, repeated=False)
+
+
+def _forget_incomplete_copy(cursor: Any, delivery: Delivery) -> None:
+    """The same file, announced as complete at last, takes the place of itself."""
+    cursor.execute(
+        "DELETE FROM ingest_bill_line WHERE source_id = %s AND delivery_id = %s",
+        [delivery.source_id, delivery.pk],
+    )
+    delivery.rejects.all().delete()
+    delivery.periods.all().delete()
+
+
+def _stage(
+    cursor: Any, source: Source, delivery: Delivery, rows: Iterable[BillRecord | Reject]
+) -> int:
+    """Copy the rows that could be read, quarantine the others; how many were quarantined."""
+    make_staging(cursor, "bill_in", STAGED)
+    rejects: list[Reject] = []
+
+    def good() -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            if isinstance(row, Reject):
+                rejects.append(row)
+            else:
+                yield _copied(row)
+
+    copy_rows(cursor, "bill_in", STAGED, good())
+    for start in range(0, len(rejects), REJECTS_AT_ONCE):
+        quarantine_rejects(source, rejects[start : start + REJECTS_AT_ONCE], delivery)
+    return len(rejects)
+
+
+def _copied(row: BillRecord) -> tuple[Any, ...]:
+    return (
+        row.billing_month,
+        *(
+            json.dumps(_plain(getattr(row, name))) if name in JSON_FIELDS else getattr(row, name)
+            for name in FIELDS
+        ),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else dict(value)
+
+
+def _scopes(cursor: Any) -> list[tuple[str, date, int, datetime]]:
+    """(billing account, month, lines, end of the newest charge) of what is staged."""
+    cursor.execute(
+        "SELECT billing_account_id, billing_month, count(*), max(charge_period_end)"
+        " FROM bill_in GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    return cursor.fetchall()
+
+
+def _store_period(
+    cursor: Any,
+    source: Source,
+    delivery: Delivery,
+    account: str,
+    month: date,
+    lines: int,
+    last_charge: datetime,
+) -> Counts:
+    current = DeliveryPeriod.objects.filter(
+        source_id=source.pk, billing_account_id=account, billing_month=month, known_to=None
+    ).first()
+    unchanged = _lines_known(cursor, current, account, month) if current else 0
+    if current and delivery.complete:
+        current.known_to = delivery.received_at
+        current.save(update_fields=["known_to"])
+    period = DeliveryPeriod.objects.create(
+        delivery=delivery,
+        source_id=source.pk,
+        billing_account_id=account,
+        billing_month=month,
+        line_count=lines,
+        last_charge_at=last_charge,
+        known_from=delivery.received_at,
+        # What is not complete is kept for reading and never believed.
+        known_to=None if delivery.complete else delivery.received_at,
+    )
+    _insert_lines(cursor, source, delivery, period)
+    _sum_days(cursor, period)
+    return Counts(inserted=lines - unchanged, unchanged=unchanged)
+
+
+def _lines_known(cursor: Any, current: DeliveryPeriod, account: str, month: date) -> int:
+    """How many staged lines the current delivery holds too, equal lines counted as often."""
+    cursor.execute(
+        "SELECT coalesce(sum(least(fresh.n, known.n)), 0)::bigint FROM"
+        " (SELECT content_hash, count(*) n FROM bill_in"
+        "  WHERE billing_account_id = %s AND billing_month = %s GROUP BY 1) fresh"
+        " JOIN (SELECT content_hash, count(*) n FROM ingest_bill_line"
+        "  WHERE source_id = %s AND billing_month = %s AND period_id = %s GROUP BY 1) known"
+        " USING (content_hash)",
+        [account, month, current.source_id, month, current.pk],
+    )
+    return cursor.fetchone()[0]
+
+
+def _insert_lines(cursor: Any, source: Source, delivery: Delivery, period: DeliveryPeriod) -> None:
+    cursor.execute(
+        f"INSERT INTO ingest_bill_line (source_id, delivery_id, period_id, {', '.join(STAGED)})"
+        f" SELECT %s, %s, %s, {', '.join(STAGED)} FROM bill_in"
+        " WHERE billing_account_id = %s AND billing_month = %s",
+        [source.pk, delivery.pk, period.pk, period.billing_account_id, period.billing_month],
+    )
+
+
+def _sum_days(cursor: Any, period: DeliveryPeriod) -> None:
+    cursor.execute(
+        "INSERT INTO ingest_billday (period_id, day, currency, provider, service_category,"
+        " service, sku, sub_account, region, charge_category, lines,"
+        " billed_cost, effective_cost, list_cost, contracted_cost)"
+        " SELECT period_id, (charge_period_start AT TIME ZONE %s)::date, billing_currency,"
+        " provider_name, service_category, service_name, sku_id, sub_account_name, region_id,"
+        " charge_category, count(*),"
+        " sum(billed_cost), sum(effective_cost), sum(list_cost), sum(contracted_cost)"
+        " FROM ingest_bill_line"
+        " WHERE source_id = %s AND billing_month = %s AND period_id = %s"
+        " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
+        [settings.ACCOUNTING_TIME_ZONE, period.source_id, period.billing_month, period.pk],
+    )

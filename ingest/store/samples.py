@@ -1,0 +1,244 @@
+"""Readings of metrics and GPUs. A reading sent twice is one reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from django.utils import timezone
+
+from gpu_probe.wire import Batch, GpuReading
+from ingest import partitions
+from ingest.jobs import Lease
+from ingest.models import Source
+from ingest.records import EARLIEST, MAX_FUTURE, MetricRecord, Reject, SeriesKey
+
+from .counting import (
+    Counts,
+    copy_rows,
+    count_into_hour,
+    delivery_transaction,
+    hour_of,
+    make_staging,
+    mark_dirty,
+    note_success,
+    quarantine_rejects,
+)
+
+
+def metrics(
+    source: Source,
+    records: Sequence[MetricRecord],
+    rejects: Sequence[Reject] = (),
+    *,
+    lease: Lease | None = None,
+    position: dict | None = None,
+) -> Counts:
+    """Store readings of Prometheus series for the source's pool."""
+    pool = _pool_of(source)
+    refused = list(rejects)
+    sound = [record for record in records if not _metric_refused(record, refused)]
+    with delivery_transaction(lease) as cursor:
+        series = _series_ids(cursor, pool, {record.series for record in sound})
+        rows = {
+            (series[record.series], record.at): (record.at.date(), record.value) for record in sound
+        }
+        stored = _write(
+            cursor,
+            partitions.METRIC_SAMPLE,
+            pool,
+            ("series_id", "value"),
+            ("int8", "float8"),
+            [(day, at, identity, value) for (identity, at), (day, value) in sorted(rows.items())],
+        )
+        quarantine_rejects(source, refused)
+        counts = stored + Counts(stale=len(sound) - len(rows), rejected=len(refused))
+        count_into_hour(cursor, source, counts)
+        note_success(cursor, source, max((at for _, at in rows), default=None), position)
+    return counts
+
+
+def gpus(
+    source: Source,
+    batch: Batch,
+    rejects: Sequence[Reject] = (),
+    *,
+    lease: Lease | None = None,
+    position: dict | None = None,
+) -> Counts:
+    """Store one batch of a GPU probe for the source's pool."""
+    pool = _pool_of(source)
+    refused = list(rejects)
+    readings = {
+        (reading.uuid, _at(reading)): reading
+        for reading in batch.readings
+        if not _reading_refused(reading, refused)
+    }
+    with delivery_transaction(lease) as cursor:
+        known = _gpu_ids(cursor, pool, batch, list(readings.values()))
+        stored = _write(
+            cursor,
+            partitions.GPU_SAMPLE,
+            pool,
+            ("gpu_id", *(column for column, _, _ in GPU_COLUMNS)),
+            ("int8", *(kind for _, kind, _ in GPU_COLUMNS)),
+            [
+                (
+                    at.date(),
+                    at,
+                    known[uuid],
+                    *(getattr(reading, name) for _, _, name in GPU_COLUMNS),
+                )
+                for (uuid, at), reading in sorted(readings.items())
+            ],
+        )
+        quarantine_rejects(source, refused)
+        repeats = len(batch.readings) - len(readings) - (len(refused) - len(rejects))
+        counts = stored + Counts(stale=repeats, rejected=len(refused))
+        count_into_hour(cursor, source, counts)
+        note_success(cursor, source, max((at for _, at in readings), default=None), position)
+    return counts
+
+
+GPU_COLUMNS = (
+    # column, type, the reading's own name
+    ("utilization_pct", "float8", "utilization_pct"),
+    ("memory_used_bytes", "int8", "memory_used_bytes"),
+    ("power_w", "float8", "power_w"),
+    ("power_limit_w", "float8", "power_limit_w"),
+    ("energy_mj", "int8", "energy_mj"),
+    ("sm_clock_mhz", "int4", "sm_clock_mhz"),
+    ("temperature_c", "float8", "temperature_c"),
+    ("clock_event_reasons", "int8", "clock_event_reasons"),
+    ("ecc_uncorrected", "int8", "ecc_uncorrected_errors"),
+)
+
+
+_measured = attrgetter(*(name for _, _, name in GPU_COLUMNS))
+
+
+def _pool_of(source: Source) -> int:
+    if source.pool_id is None:
+        raise ValueError(f"Source {source.name} has no pool; choose the pool its samples are of.")
+    return source.pool_id
+
+
+def _write(
+    cursor: Any,
+    table: partitions.Partitioned,
+    pool: int,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+) -> Counts:
+    """Upsert readings (day, at, identity, values…) and mark their hours."""
+    if not rows:
+        return Counts()
+    partitions.ensure(table, {row[0] for row in rows})
+    staging = f"{table.table}_in"
+    staged = dict(zip(("day", "at", *columns), ("date", "timestamptz", *types), strict=True))
+    names, identity, values = list(staged), columns[0], columns[1:]
+    make_staging(cursor, staging, staged)
+    copy_rows(cursor, staging, staged, rows)
+    cursor.execute(
+        f"INSERT INTO {table.table} AS s (pool_id, {', '.join(names)})"
+        f" SELECT %s, {', '.join(names)} FROM {staging}"
+        f" ON CONFLICT (pool_id, day, {identity}, at) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in values)
+        + f" WHERE ({', '.join(f's.{name}' for name in values)}) IS DISTINCT FROM"
+        f" ({', '.join(f'excluded.{name}' for name in values)})"
+        f" RETURNING old.at IS NULL, new.at",
+        [pool],
+    )
+    changed = cursor.fetchall()
+    mark_dirty(cursor, "pool", pool, {hour_of(at) for _, at in changed})
+    inserted = sum(new for new, _ in changed)
+    return Counts(inserted, len(changed) - inserted, len(rows) - len(changed))
+
+
+def _metric_refused(record: MetricRecord, refused: list[Reject]) -> bool:
+    problem = None
+    if not math.isfinite(record.value):
+        problem = ("not_finite", "value", "NaN and infinity are no readings; leave the sample out.")
+    elif not EARLIEST <= record.at <= timezone.now() + MAX_FUTURE:
+        problem = ("impossible_time", "at", f"{record.at.isoformat()}: check the server's clock.")
+    if problem:
+        refused.append(Reject(*problem, external_id=record.series.name))
+    return problem is not None
+
+
+def _at(reading: GpuReading) -> datetime:
+    return datetime.fromtimestamp(reading.at, UTC)
+
+
+def _reading_refused(reading: GpuReading, refused: list[Reject]) -> bool:
+    """The wire has checked its values; only the server's clock can tell the future."""
+    if _at(reading) <= timezone.now() + MAX_FUTURE:
+        return False
+    detail = f"{_at(reading).isoformat()} is over five minutes ahead. Check the host's clock."
+    refused.append(Reject("in_the_future", "at", detail, external_id=reading.uuid))
+    return True
+
+
+@lru_cache(maxsize=50_000)
+def fingerprint(series: SeriesKey) -> bytes:
+    text = "\x1f".join((series.name, *(f"{name}\x1e{value}" for name, value in series.labels)))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _series_ids(cursor: Any, pool: int, wanted: set[SeriesKey]) -> dict[SeriesKey, int]:
+    by_print = {fingerprint(series): series for series in wanted}
+
+    def find() -> dict[SeriesKey, int]:
+        cursor.execute(
+            "SELECT fingerprint, id FROM ingest_series"
+            " WHERE pool_id = %s AND fingerprint = ANY(%s)",
+            [pool, list(by_print)],
+        )
+        return {by_print[bytes(mark)]: identity for mark, identity in cursor.fetchall()}
+
+    known = find()
+    fresh = [series for series in wanted if series not in known]
+    if not fresh:
+        return known
+    cursor.executemany(
+        "INSERT INTO ingest_series"
+        " (pool_id, name, kind, unit, labels, fingerprint, first_seen_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, now()) ON CONFLICT DO NOTHING",
+        [
+            (pool, key.name, key.kind, key.unit, json.dumps(dict(key.labels)), fingerprint(key))
+            for key in sorted(fresh, key=fingerprint)
+        ],
+    )
+    return find()
+
+
+def _gpu_ids(cursor: Any, pool: int, batch: Batch, readings: list[GpuReading]) -> dict[str, int]:
+    latest = {reading.uuid: reading for reading in sorted(readings, key=lambda r: r.at)}
+    cursor.executemany(
+        "INSERT INTO ingest_gpu"
+        " (pool_id, uuid, host, index, name, memory_total_bytes, simulated, last_seen_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (pool_id, uuid) DO UPDATE SET"
+        " host = excluded.host, index = excluded.index, name = excluded.name,"
+        " memory_total_bytes = coalesce(excluded.memory_total_bytes,"
+        " ingest_gpu.memory_total_bytes),"
+        " last_seen_at = greatest(excluded.last_seen_at, ingest_gpu.last_seen_at)",
+        [
+            (
+                pool, uuid, batch.host, reading.index, reading.name, reading.memory_total_bytes,
+                batch.simulated, _at(reading),
+            )
+            for uuid, reading in sorted(latest.items())
+        ],
+    )  # fmt: skip
+    cursor.execute(
+        "SELECT uuid, id FROM ingest_gpu WHERE pool_id = %s AND uuid = ANY(%s)",
+        [pool, list(latest)],
+    )
+    return dict(cursor.fetchall())

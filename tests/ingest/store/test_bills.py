@@ -1,0 +1,75 @@
+from decimal import Decimal
+
+import pytest
+from django.db.models import Sum
+
+from ingest import store
+from ingest.models import BillDay, BillLine, DeliveryPeriod, Reject, Source
+from ingest.records import Reject as RejectRecord
+from ingest.store import Counts
+from tests.ingest.make import bill_line
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def source(db):
+    return Source.objects.create(kind="focus_csv", name="AWS bill")
+
+
+def deliver(source, rows, name="october.csv", complete=True, sha=None):
+    return store.bill(source, name=name, sha256=sha or name.encode(), complete=complete, rows=rows)
+
+
+def test_lines_are_kept_to_the_last_decimal(source):
+    exact = Decimal("0.0000008123456789012")
+    deliver(source, [bill_line(1, billed_cost=exact), bill_line(2)])
+    assert BillLine.objects.get(line=1).billed_cost == exact
+    assert BillDay.objects.aggregate(Sum("billed_cost"))["billed_cost__sum"] == exact + Decimal(
+        "12.5"
+    )
+
+
+def test_same_file_again_changes_nothing(source):
+    deliver(source, [bill_line(1), bill_line(2)])
+    again = deliver(source, [bill_line(1), bill_line(2)])
+    assert again.repeated
+    assert again.counts == Counts(unchanged=2)
+    assert BillLine.objects.count() == 2
+
+
+def test_restated_file_supersedes_and_the_old_one_stays_readable(source):
+    deliver(source, [bill_line(1), bill_line(2)], "first")
+    result = deliver(source, [bill_line(1), bill_line(2, content_hash=b"mended")], "second")
+    assert result.counts == Counts(inserted=1, unchanged=1)
+    old, new = DeliveryPeriod.objects.order_by("pk")
+    assert old.known_to == new.known_from
+    assert new.known_to is None
+    assert BillLine.objects.filter(period_id=old.pk).count() == 2
+
+
+def test_incomplete_file_supersedes_nothing(source):
+    deliver(source, [bill_line(1)], "whole")
+    deliver(source, [bill_line(1)], "half", complete=False)
+    current = DeliveryPeriod.objects.get(known_to=None)
+    assert current.delivery.name == "whole"
+
+
+def test_incomplete_file_that_is_completed_later_becomes_current(source):
+    deliver(source, [bill_line(1)], complete=False)
+    deliver(source, [bill_line(1)], complete=True)
+    assert DeliveryPeriod.objects.get(known_to=None).delivery.complete
+    assert BillLine.objects.count() == 1
+
+
+def test_unreadable_row_is_quarantined_with_its_line(source):
+    bad = RejectRecord("not_a_number", "BilledCost", "Use a decimal.", line=3)
+    result = deliver(source, [bill_line(1), bad])
+    assert result.counts == Counts(inserted=1, rejected=1)
+    reject = Reject.objects.get()
+    assert (reject.delivery, reject.line) == (result.delivery, 3)
+
+
+def test_missing_cost_is_unknown_not_zero(source):
+    deliver(source, [bill_line(1, list_cost=None)])
+    assert BillDay.objects.get().list_cost is None

@@ -1,0 +1,131 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from gpu_probe.wire import Batch, GpuReading
+from ingest import sketch, store
+from ingest.models import (
+    DirtyHour,
+    GpuQuarter,
+    RolledHour,
+    SeriesQuarter,
+    Source,
+    SpanDay,
+    SpanHour,
+    SpanQuarter,
+)
+from ingest.rollup import roll_up
+from tests.ingest.make import NOON, metric, span
+
+pytestmark = pytest.mark.django_db
+
+
+def test_sums_equal_the_facts_at_every_grain(source):
+    times = [NOON + timedelta(minutes=7 * n) for n in range(40)]
+    store.spans(source, [span(n, started_at=at) for n, at in enumerate(times)])
+    roll_up()
+    for rollup in (SpanQuarter, SpanHour, SpanDay):
+        assert sum(row.spans for row in rollup.objects.all()) == 40
+        assert sum(row.input_tokens for row in rollup.objects.all()) == 4000
+        assert sum(sum(row.latency_counts) for row in rollup.objects.all()) == 40
+    assert not DirtyHour.objects.exists()
+
+
+def test_second_delivery_of_an_hour_is_recomputed_not_added(source):
+    records = [span(n) for n in range(5)]
+    store.spans(source, records)
+    roll_up()
+    store.spans(source, [*records, span(9, output_tokens=80)])
+    roll_up()
+    row = SpanHour.objects.get()
+    assert (row.spans, row.output_tokens) == (6, 180)
+    assert RolledHour.objects.get().revision == 2
+
+
+def test_percentile_of_a_day_comes_from_merged_quarters(source):
+    spans = [
+        span(
+            n,
+            started_at=NOON + timedelta(minutes=n),
+            ended_at=NOON + timedelta(minutes=n, milliseconds=10 * n),
+        )
+        for n in range(1, 101)
+    ]
+    store.spans(source, spans)
+    roll_up()
+    day = SpanDay.objects.get()
+    p50 = sketch.quantile(day.latency_keys, day.latency_counts, 0.5)
+    assert p50 == pytest.approx(500, rel=0.02)
+
+
+def test_nested_usage_counts_at_the_leaf_only(source):
+    agent = span(1, kind="agent", span_id="root")
+    leaf = span(1, span_id="leaf", parent_span_id="root")
+    store.spans(source, [agent, leaf])
+    roll_up()
+    assert sum(row.input_tokens for row in SpanHour.objects.all()) == 100
+    assert sum(row.spans for row in SpanHour.objects.all()) == 2
+
+
+def test_unknown_usage_is_counted_apart_from_zero(source):
+    store.spans(source, [span(1, input_tokens=None, output_tokens=None), span(2, input_tokens=0)])
+    roll_up()
+    assert SpanHour.objects.get().usage_unknown == 1
+
+
+def test_day_follows_the_accounting_time_zone_to_the_quarter(source, settings):
+    settings.ACCOUNTING_TIME_ZONE = "Asia/Kathmandu"  # UTC+5:45
+    before = datetime(2026, 11, 10, 18, 10, tzinfo=UTC)
+    after = datetime(2026, 11, 10, 18, 20, tzinfo=UTC)
+    store.spans(source, [span(1, started_at=before), span(2, started_at=after)])
+    roll_up()
+    days = dict(SpanDay.objects.values_list("day", "spans"))
+    assert days == {date(2026, 11, 10): 1, date(2026, 11, 11): 1}
+
+
+def test_prompt_size_band_is_kept_apart(source):
+    store.spans(source, [span(1), span(2, input_tokens=150_000, cache_read_tokens=60_000)])
+    roll_up()
+    assert sorted(SpanHour.objects.values_list("input_band", flat=True)) == [0, 200_000]
+
+
+def test_counter_reset_is_not_a_negative_increase(pool_source):
+    readings = [0, 10, 25, 5, 9]
+    store.metrics(
+        pool_source,
+        [
+            metric("nv_inference_count", value, NOON + timedelta(seconds=15 * n), model="m")
+            for n, value in enumerate(readings)
+        ],
+    )
+    roll_up()
+    row = SeriesQuarter.objects.get()
+    assert (row.increase, row.resets, row.covered_s) == (10 + 15 + 5 + 4, 1, 60)
+
+
+def test_gap_in_readings_is_not_covered(pool_source):
+    at = [NOON, NOON + timedelta(seconds=15), NOON + timedelta(seconds=420)]
+    store.metrics(pool_source, [metric("up", n, t) for n, t in enumerate(at)])
+    roll_up()
+    row = SeriesQuarter.objects.get()
+    assert (row.samples, row.covered_s, row.increase) == (3, 15, 1)
+
+
+def test_gpu_quarter_keeps_unknown_unknown(pool):
+    source = Source.objects.create(kind="gpu", name="GPUs", pool=pool)
+    readings = tuple(
+        GpuReading(
+            uuid="GPU-1", index=0, name="H100", at=NOON.timestamp() + 10 * n, power_w=400.0,
+            energy_mj=4_000_000 * n,
+        )
+        for n in range(4)
+    )  # fmt: skip
+    batch = Batch(
+        host="h1", pool=pool.name, probe_version="1", driver_version=None, boot_id="b",
+        sequence=1, simulated=True, readings=readings,
+    )  # fmt: skip
+    assert store.gpus(source, batch).inserted == 4
+    assert store.gpus(source, batch).unchanged == 4
+    roll_up()
+    row = GpuQuarter.objects.get()
+    assert (row.utilization_pct, row.power_w, row.energy_j) == (None, 400.0, 12_000.0)
