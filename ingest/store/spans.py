@@ -264,15 +264,30 @@ def _mark_hours(cursor: Any, project: int, times: str, **more: Any) -> None:
 def _note_usage_parents(cursor: Any, project: int) -> None:
     """Where nested spans report the same usage, the leaf counts: remember who has such a child."""
     cursor.execute(
-        "WITH fresh AS (INSERT INTO ingest_usage_parent (project_id, key, day)"
-        " SELECT DISTINCT ON (parent_key) %(project)s::int, parent_key, day FROM span_in"
+        "INSERT INTO ingest_usage_parent (project_id, key, day)"
+        " SELECT DISTINCT ON (parent_key) %s::int, parent_key, day FROM span_in"
         " WHERE parent_key IS NOT NULL ORDER BY parent_key, day"
-        " ON CONFLICT DO NOTHING RETURNING key)"
-        # A parent that was stored before its child has been counted: count its hour again.
-        " INSERT INTO ingest_dirty_hour (owner_kind, owner_id, hour, marked_at)"
-        " SELECT DISTINCT 'project', %(project)s::int, date_trunc('hour', s.started_at), now()"
-        " FROM fresh JOIN ingest_span_key k ON k.project_id = %(project)s AND k.key = fresh.key"
-        " JOIN ingest_span s ON s.project_id = k.project_id AND s.day = k.day AND s.key = k.key"
-        " WHERE coalesce(s.input_tokens, s.output_tokens) IS NOT NULL",
-        {"project": project},
+        " ON CONFLICT DO NOTHING RETURNING key",
+        [project],
     )
+    fresh = [key for (key,) in cursor.fetchall()]
+    if not fresh:
+        return
+    # Arrays rather than joins: staging has no statistics, and a join may then read whole tables.
+    cursor.execute(
+        "SELECT array_agg(DISTINCT day), array_agg(key) FROM ingest_span_key"
+        " WHERE project_id = %s AND key = ANY(%s)",
+        [project, fresh],
+    )
+    days, known = cursor.fetchone()
+    if known:
+        # A parent that was stored before its child has been counted: count its hour again.
+        _mark_hours(
+            cursor,
+            project,
+            "SELECT started_at FROM ingest_span WHERE project_id = %(project)s"
+            " AND day = ANY(%(days)s) AND key = ANY(%(known)s)"
+            " AND coalesce(input_tokens, output_tokens) IS NOT NULL",
+            days=days,
+            known=known,
+        )

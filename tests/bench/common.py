@@ -1,0 +1,100 @@
+"""What every bench shares: arguments, a server of its own, the table and the last line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, help="Use data of your own.")
+    parser.add_argument("--out", type=Path, help="Write the JSON object here as well.")
+    return parser
+
+
+def setup_django() -> None:
+    """Migrate the database that `./run bench` started."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finops.settings")
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+@contextlib.contextmanager
+def web_server(workers: int = 1, threads: int = 4) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A real gunicorn on a free port of the loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "gunicorn", "finops.wsgi:application", "--bind",
+        f"127.0.0.1:{port}", "--workers", str(workers), "--worker-class", "gthread",
+        "--threads", str(threads), "--log-level", "warning",
+    ]  # fmt: skip
+    environ = {**os.environ, "BREAKEVEN_LOG_LEVEL": "WARNING"}
+    server = subprocess.Popen(command, cwd=ROOT, env=environ)
+    try:
+        _wait(f"http://127.0.0.1:{port}/livez")
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.terminate()
+        server.wait(15)
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def peak_rss_mb(server: subprocess.Popen) -> float:
+    """The largest resident memory so far of any process of the server."""
+    import psutil
+
+    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    peaks = [
+        int(line.split()[1]) / 1024
+        for process in family
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    ]
+    return max(peaks)
+
+
+def report(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], result: dict[str, Any],
+    out: Path | None,
+) -> None:  # fmt: skip
+    print(f"\n{title}")
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for n, row in enumerate(cells):
+        first, rest = row[0].ljust(widths[0]), zip(row[1:], widths[1:], strict=True)
+        print("  ".join([first, *(cell.rjust(width) for cell, width in rest)]))
+        if n == 0:
+            print("  ".join("-" * width for width in widths))
+    line = json.dumps(result)
+    if out:
+        out.write_text(line + "\n", encoding="utf-8")
+    print(line)
