@@ -68,8 +68,7 @@ def ensure(table: Partitioned, days: Iterable[date]) -> None:
         return
     with connection.cursor() as cursor:
         for name in missing:
-            cursor.execute("SELECT to_regclass(%s)", [name])
-            if cursor.fetchone()[0] is None:
+            if not _exists(cursor, name):
                 _create(cursor, table, name, wanted[name])
     transaction.on_commit(lambda: _known.update((database, name) for name in missing))
 
@@ -78,8 +77,7 @@ def _create(cursor, table: Partitioned, name: str, day: date) -> None:
     low, high = table.bounds(day)
     # Two writers of a new day: the second waits here and then finds the partition made.
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"partition:{name}"])
-    cursor.execute("SELECT to_regclass(%s)", [name])
-    if cursor.fetchone()[0] is not None:
+    if _exists(cursor, name):
         return
     cursor.execute(
         f"CREATE TABLE {name} (LIKE {table.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
@@ -87,6 +85,15 @@ def _create(cursor, table: Partitioned, name: str, day: date) -> None:
     cursor.execute(
         f"ALTER TABLE {table.table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')"
     )
+
+
+def _exists(cursor, name: str) -> bool:
+    # Not to_regclass: it may answer from a cache that has not heard of the other writer's commit.
+    cursor.execute(
+        "SELECT FROM pg_class WHERE relname = %s AND relnamespace = current_schema()::regnamespace",
+        [name],
+    )
+    return cursor.rowcount == 1
 
 
 def existing(table: Partitioned) -> list[str]:

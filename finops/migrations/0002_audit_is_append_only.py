@@ -8,12 +8,15 @@ BEGIN
     RAISE EXCEPTION 'The audit chain is append-only: % refused.', TG_OP
         USING ERRCODE = 'insufficient_privilege';
 END $$;
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON finops_audit
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON finops_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON finops_audit
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 """
 
 UNGUARD = """
 DROP TRIGGER audit_is_append_only ON finops_audit;
+DROP TRIGGER audit_is_not_emptied ON finops_audit;
 DROP FUNCTION audit_is_append_only();
 """
 

@@ -1,4 +1,4 @@
-"""The partitioned tables, and the project that owns what nobody has claimed.
+"""The partitioned tables.
 
 Written by hand, for Django knows no PARTITION BY. Partitions are made by `ingest.partitions` when
 the first fact of a day arrives. Primary keys hold owner and partition key and no constraint
@@ -175,16 +175,9 @@ DROP INDEX span_key_day, usage_parent_day, span_sighting_day;
 """
 
 
-def add_unallocated(apps, schema_editor):
-    apps.get_model("ingest", "Project").objects.create(
-        slug="unallocated", name="Unallocated", environment=""
-    )
-
-
 class Migration(migrations.Migration):
     dependencies = [("ingest", "0001_initial")]
 
     operations = [
         migrations.RunSQL(TABLES, DROP),
-        migrations.RunPython(add_unallocated, migrations.RunPython.noop),
     ]
