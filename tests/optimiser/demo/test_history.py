@@ -1,0 +1,67 @@
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from ingest.sources import REGISTRY
+from optimiser.demo import history
+
+END = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
+
+
+def of_days_before(service, days):
+    return history.spans(service, END.date() - timedelta(days=days), END)
+
+
+def test_same_seed_gives_the_same_history_and_another_a_different_one():
+    day = END.date() - timedelta(days=5)
+    assert history.spans("support-chat", day, END) == history.spans("support-chat", day, END)
+    assert history.spans("support-chat", day, END, seed=1) != history.spans(
+        "support-chat", day, END
+    )
+
+
+def test_no_span_lies_after_the_end_and_none_is_repeated():
+    today = history.spans("code-assist", END.date(), END)
+    assert max(record.ended_at for record in today) <= END
+    assert len({record.span_id for record in today}) == len(today)
+    assert all(record.problem(END) is None for record in today)
+
+
+def test_weekends_are_quiet_and_the_business_grows():
+    friday, sunday = of_days_before("support-chat", 0 + 7), of_days_before("support-chat", 5)
+    assert len(sunday) < 0.7 * len(friday)
+    early, late = of_days_before("support-chat", 59), of_days_before("support-chat", 3)
+    assert len(late) > 1.2 * len(early)
+
+
+def test_planted_anomalies_are_where_the_list_says():
+    agent, dear, storm = history.PLANTED
+    usual = len(of_days_before(agent.service, agent.days_before_end + 7))
+    assert len(of_days_before(agent.service, agent.days_before_end)) > 3 * usual
+    models = Counter(r.model for r in of_days_before(dear.service, dear.days_before_end))
+    assert set(models) == {"gpt-4o"}
+    assert all(
+        not r.cache_read_tokens for r in of_days_before(storm.service, storm.days_before_end)
+    )
+
+
+def test_counters_only_rise_within_a_day_and_gpus_are_marked_as_simulated():
+    day = END.date() - timedelta(days=2)
+    by_series = {}
+    for record in history.triton_metrics(day, END):
+        assert record.value >= by_series.get(record.series, 0)
+        by_series[record.series] = record.value
+    batches = list(history.gpu_batches(day, END, "demo-triton"))
+    assert all(batch.simulated for batch in batches)
+    assert sum(len(batch.readings) for batch in batches) == 2 * 24 * 12
+
+
+def test_bill_is_a_focus_file_that_our_own_source_reads(tmp_path):
+    charge = history.Charge(
+        END.date(), "gpt-4o", "gpt-4o tokens", history.Decimal("1.230000001"),
+        history.Decimal(10), "Tokens",
+    )  # fmt: skip
+    file = tmp_path / "bill.csv"
+    file.write_bytes(history.focus_csv(history.BILLERS["openai"], END.date(), [charge]))
+    (line,) = REGISTRY["focus_csv"].read(file, {})
+    assert (line.billed_cost, line.service_name) == (charge.cost, "OpenAI API")
+    assert line.billing_month == END.date().replace(day=1)
