@@ -13,7 +13,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 PREFIX = "BREAKEVEN_"
 
-LAUNCHER_ONLY = frozenset({"HOME", "PORT", "REQUIRE", "PROBE_URL", "PROBE_TOKEN"})
+LAUNCHER_ONLY = frozenset(
+    {
+        *("HOME", "PORT", "REQUIRE"),
+        *("PROBE_URL", "PROBE_TOKEN", "PROBE_POOL", "PROBE_HOST", "PROBE_SPOOL"),
+    }
+)
 """Read by `./run`, the probe and the tests, not by the application."""
 
 

@@ -41,7 +41,7 @@ from optimiser.demo.outbox import Courier, Ledger, Spool
 RATE_PER_S = 12.0
 HOSTED_FACTOR = 0.003
 """Of the mix's calls to hosted models so many are made: as many a day as in `history`, so that
-today's bill fits yesterday's. The models that Triton serves are paid by the hour and get the rest."""
+today's bill fits yesterday's. Triton's own models are paid by the hour and get the rest."""
 CONNECTIONS = 64
 REQUEST_TIMEOUT_S = 10.0
 BATCH_EVERY_MS = 1000
