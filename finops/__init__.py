@@ -2,3 +2,5 @@
 
 Knows money and people. Refuses to give advice: that is `optimiser`'s.
 """
+
+VERSION = "0.1.0"

@@ -1,3 +1,5 @@
+"""The package as a Django app."""
+
 from django.apps import AppConfig
 
 

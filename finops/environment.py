@@ -162,7 +162,7 @@ def read(environ: Mapping[str, str]) -> dict[str, Any]:
             if name not in known | LAUNCHER_ONLY and name.removesuffix("_FILE") not in (
                 known | LAUNCHER_ONLY
             ):
-                raise BadEnvironment(f"{full} is not a setting of Breakeven; {_nearest(name)}.")
+                raise BadEnvironment(f"{full} is not a setting of Breakeven; {_nearest(name)}")
     return {variable.name: _value(variable, environ) for variable in VARIABLES}
 
 
@@ -191,4 +191,4 @@ def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, [variable.name for variable in VARIABLES], n=1)
-    return f"did you mean {PREFIX}{close[0]}?" if close else "docs/settings.md lists them"
+    return f"did you mean {PREFIX}{close[0]}?" if close else "docs/settings.md lists them."

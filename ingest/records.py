@@ -7,7 +7,6 @@ these; `store` writes them. Unknown is None, never 0.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -65,6 +64,9 @@ MAX_TOKENS = 1_000_000_000
 
 MAX_FUTURE = timedelta(minutes=5)
 """A clock may run ahead by this much; later than that is quarantined."""
+
+MAX_LATENCY_MS = 1e12
+"""Thirty years; NaN and infinity fail the comparison as well."""
 
 EARLIEST = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
@@ -161,6 +163,9 @@ class SpanRecord:
             return self._reject("too_old", "started_at", detail)
         if self.ended_at is not None and self.ended_at < started:
             return self._reject("ends_before_start", "ended_at", "Ends before it starts.")
+        if self.ended_at is not None and self.ended_at > now + MAX_FUTURE:
+            detail = f"Ends at {self.ended_at.isoformat()}, which is yet to come. Check its clock."
+            return self._reject("in_the_future", "ended_at", detail)
         if self.kind not in KINDS:
             return self._reject("unknown_kind", "kind", f"Use one of {', '.join(KINDS)}.")
         for name in TOKEN_FIELDS:
@@ -168,7 +173,7 @@ class SpanRecord:
             if count is not None and not 0 <= count <= MAX_TOKENS:
                 detail = f"{count} tokens; send a count from 0 to {MAX_TOKENS}, or leave it out."
                 return self._reject("impossible_tokens", name, detail)
-        if self.ttft_ms is not None and not (math.isfinite(self.ttft_ms) and self.ttft_ms >= 0):
+        if self.ttft_ms is not None and not 0 <= self.ttft_ms < MAX_LATENCY_MS:
             return self._reject("impossible_ttft", "ttft_ms", "Time to first token must be ≥ 0.")
         cost = self.source_cost_usd
         if cost is not None and not (cost.is_finite() and 0 <= cost < 1_000_000_000):

@@ -22,7 +22,11 @@ class PricedHour(models.Model):
 
 
 class Costs(models.Model):
-    """What the sums of one rollup row cost. `unpriced_spans` are in no amount, and never $0."""
+    """What the sums of one rollup row cost. `unpriced_spans` are in no amount, and never $0.
+
+    The currency is empty when the row carries no amount, as for spans that a pool of ours served:
+    their money is in `PoolQuarter`. See `finops.actions.pricing`.
+    """
 
     project_id = models.IntegerField()
     service = models.TextField()

@@ -28,8 +28,9 @@ class PriceBook(models.Model):
 class Price(models.Model):
     """What one unit of one model costs, from when, for which tier and prompt size.
 
-    `amount` is per million tokens, or per thousand requests for the unit `request`. A row with a
-    time of day holds only between those times (UTC); the row that starts latest wins.
+    `amount` is per million tokens, or per thousand requests for the unit `request`. Of the prices
+    in force one with a time of day (UTC) beats one without, then the latest start wins; all rows
+    of one start are one complete set, and own rows lie above it unit by unit.
     """
 
     book = models.ForeignKey(PriceBook, on_delete=models.CASCADE, related_name="prices")

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Sum
 from django.utils import timezone
+
 from finops.actions.forecasting import refresh_forecasts
 from finops.actions.pricing import price_hours
-
 from finops.models import CostDay, PoolQuarter
 from ingest import rollup, store
 from ingest.models import Delivery, Pool, Source

@@ -1,0 +1,119 @@
+"""The sample estate's owners, people, sources and prices, as `setup --demo` makes them.
+
+Everything here is marked as sample data. Refuses nothing real: it runs in demo installations only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from finops import audit
+from finops.actions import people, price_book
+from finops.models import BillMatch, HardwarePrice, Membership, User
+from ingest import tokens
+from ingest.models import Pool, Project, Source, Team
+
+
+@dataclass(frozen=True)
+class Person:
+    username: str
+    full_name: str
+    role: str
+    project: str = ""
+
+
+PEOPLE = (
+    Person("asha", "Asha Rao", "analyst"),
+    Person("dev", "Dev Lindqvist", "engineer"),
+    Person("ben", "Ben Okafor", "approver"),
+    Person("cleo", "Cleo Marin", "viewer", "support-chat"),
+    Person("ada", "Ada Novak", "admin"),
+)
+
+PROJECTS = (
+    ("support-chat", "Support chat", "Support"),
+    ("code-assist", "Code assist", "Platform"),
+    ("digit-reader", "Digit reader", "Search"),
+)
+
+POOL = "demo-triton"
+HARDWARE = "Simulated 80 GB GPU"
+HARDWARE_HOURLY = Decimal("1.90")
+"""A choice, near what clouds asked for an 80 GB data-centre GPU on demand in 2026."""
+
+BILL_MATCHES = (
+    ("openai", "OpenAI", "OpenAI API"),
+    ("anthropic", "Anthropic", "Anthropic API"),
+    ("triton", "Sample Cloud", "GPU Instances"),
+)
+
+
+def add_estate() -> dict[str, Source]:
+    """Teams, projects, the pool, its price and the sources; name → the sources that push."""
+    with transaction.atomic():
+        pool, _ = Pool.objects.get_or_create(
+            name=POOL, defaults={"provider": "triton", "gpu_count": 2, "hardware": HARDWARE}
+        )
+        pushing = {}
+        for slug, name, team_name in PROJECTS:
+            team, _ = Team.objects.get_or_create(name=team_name)
+            project, _ = Project.objects.get_or_create(
+                slug=slug, defaults={"name": name, "team": team, "environment": "demo"}
+            )
+            pushing[slug], _ = Source.objects.get_or_create(
+                name=f"{name} traffic",
+                defaults={"kind": "otlp", "project": project, "is_sample": True},
+            )
+        pushing["gpus"], _ = Source.objects.get_or_create(
+            name="Demo GPUs", defaults={"kind": "gpu", "pool": pool, "is_sample": True}
+        )
+        Source.objects.get_or_create(
+            name="Demo Triton",
+            defaults={
+                "kind": "prometheus_text",
+                "pool": pool,
+                "is_sample": True,
+                # Until Triton has told its address there is nothing to pull.
+                "enabled": False,
+                "interval_s": 15,
+            },
+        )
+        for usage, provider, service in BILL_MATCHES:
+            BillMatch.objects.get_or_create(
+                usage_provider=usage, defaults={"bill_provider": provider, "bill_service": service}
+            )
+        if not HardwarePrice.objects.filter(hardware=HARDWARE).exists():
+            book = price_book.set_hardware_price(HARDWARE, HARDWARE_HOURLY, note="Sample estate")
+            detail = {"hardware": HARDWARE, "hourly": str(HARDWARE_HOURLY)}
+            audit.record(None, "command", "price.set_hardware", book, detail)
+    return pushing
+
+
+def add_person(person: Person, password: str) -> User:
+    """Safe to repeat; the password becomes the given one, so that the printed list is true."""
+    with transaction.atomic():
+        user = User.objects.filter(username=person.username).first()
+        if user is None:
+            user = people.add_user(
+                person.username, password, full_name=person.full_name, via="command"
+            )
+        elif not user.check_password(password):
+            user.set_password(password)
+            user.save(update_fields=["password"])
+        if person.role == "admin" and not user.is_staff:
+            User.objects.filter(pk=user.pk).update(is_staff=True)
+        project = Project.objects.get(slug=person.project) if person.project else None
+        role = Group.objects.get(name=person.role)
+        if not Membership.objects.filter(user=user, role=role, project=project).exists():
+            people.give_role(user, person.role, project=project, via="command")
+    return user
+
+
+def issue_push_token(source: Source) -> str:
+    scope = "gpu:write" if source.kind == "gpu" else "traces:write"
+    _, text = tokens.issue(source, "Demo", scope, "setup --demo")
+    return text

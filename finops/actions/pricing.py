@@ -1,0 +1,380 @@
+"""Prices hours of rolled-up facts, each with the price book it is pinned to.
+
+Knows `RolledHour` (what was summed, and how often) and `PricedHour` (what was priced, with which
+book). Refuses increments: an hour is computed anew from its rollup and written over, so doing it
+twice, or dying in the middle, changes nothing.
+
+How a `CostQuarter` row says what it covers. There is one for every `SpanQuarter` row:
+
+- `currency` is empty when the row carries no amount.
+- `priced_spans`, `unpriced_spans` (used, but the book has no price) and `unknown_spans` (did not
+  say what they used) never overlap. Spans in none of the three are not charged by usage: tools,
+  agents, and whatever a pool of ours served.
+- Spans whose provider is a pool's are paid for by the hour. They keep their token counts, have no
+  amount here and are not unpriced; their money is in `PoolQuarter`, and only there.
+- `unpriced_tokens` may be above zero beside an amount, when a model has a price for some classes.
+
+A new hour takes the latest book and stays with it. `reprice` moves hours to another book; its
+caller writes the audit record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from finops.actions import pool_costs, price_book
+from finops.actions.book_rates import BookRates, Name, quarter_of, quarters_of
+from finops.costing.lines import (
+    PAID_BY_REQUEST,
+    PAID_BY_USAGE,
+    CostLine,
+    SpansCost,
+    Usage,
+    cost_of_spans,
+)
+from finops.models import PriceBook, PricedHour
+from finops.money import Money
+from ingest.models import Pool, RolledHour, Span, SpanQuarter, UsageParent
+from ingest.models.rollups import DIMENSIONS
+from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
+from ingest.rollup.spans import accounting_days, day_start
+from ingest.store.counting import copy_rows, hour_of
+
+SUMS = (
+    "spans",
+    "priced_spans",
+    "unpriced_spans",
+    "unknown_spans",
+    "tokens",
+    "unpriced_tokens",
+    "input_cost",
+    "cache_cost",
+    "output_cost",
+    "other_cost",
+    "cost",
+)
+KEYS = (*DIMENSIONS, "currency")
+COLUMNS = {
+    "project_id": "int4",
+    "at": "timestamptz",
+    **dict.fromkeys(KEYS, "text"),
+    "input_band": "int4",
+    **dict.fromkeys(SUMS[:6], "int8"),
+    **dict.fromkeys(SUMS[6:], "numeric"),
+    "book_id": "int8",
+}
+
+DUE_PROJECTS = """
+SELECT owner_id, hour FROM (
+    SELECT r.owner_id, r.hour,
+        row_number() OVER (PARTITION BY r.owner_id ORDER BY r.hour DESC) AS place
+    FROM ingest_rolledhour r
+    LEFT JOIN finops_pricedhour p USING (owner_kind, owner_id, hour)
+    WHERE r.owner_kind = 'project' AND p.revision IS DISTINCT FROM r.revision
+) AS due WHERE place <= %(limit)s ORDER BY owner_id, hour"""
+
+PAID = PAID_BY_USAGE | {PAID_BY_REQUEST}
+
+TO_BE_REPRICED = -1
+"""A revision that no rollup has, so the hour is due again."""
+
+
+def price_hours(limit: int = 200, now: datetime | None = None) -> int:
+    """Price up to `limit` hours of each owner, the newest first; how many it did.
+
+    Each owner is one transaction under its own lock. One owner's error does not keep the others
+    from being priced; it is raised at the end.
+    """
+    now = now or timezone.now()
+    due = {"project": _due_projects(limit), "pool": pool_costs.due(limit, now)}
+    done, errors = 0, []
+    for kind, owners in due.items():
+        for owner, hours in owners.items():
+            try:
+                done += _price_owner(kind, owner, hours, now)
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise ExceptionGroup("Some hours could not be priced", errors)
+    return done
+
+
+def reprice(
+    owner_kind: str,
+    owner_ids: Iterable[int],
+    start: datetime,
+    end: datetime,
+    book: PriceBook | None = None,
+) -> int:
+    """Move the hours in `[start, end)` to another book (the latest); how many will be re-priced.
+
+    Only marks them: `price_hours` does the work. The audit record is the caller's.
+    """
+    hours = PricedHour.objects.filter(
+        owner_kind=owner_kind, owner_id__in=list(owner_ids), hour__gte=start, hour__lt=end
+    )
+    moved: int = hours.update(book=book or price_book.latest_book(), revision=TO_BE_REPRICED)
+    return moved
+
+
+def _due_projects(limit: int) -> dict[int, list[datetime]]:
+    with connection.cursor() as cursor:
+        cursor.execute(DUE_PROJECTS, {"limit": limit})
+        rows = cursor.fetchall()
+    return {owner: [hour for _, hour in group] for owner, group in groupby(rows, lambda r: r[0])}
+
+
+def _price_owner(kind: str, owner: int, hours: Sequence[datetime], now: datetime) -> int:
+    """Revisions first, rollups after: a rollup that comes between leaves the hour due again."""
+    latest = price_book.latest_book()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"price:{kind}:{owner}"]
+        )
+        if not cursor.fetchone()[0]:
+            return 0  # another worker is at it, and what it leaves stays due
+        revisions = _revisions(kind, owner, hours)
+        priced = {
+            hour.hour: hour
+            for hour in PricedHour.objects.select_related("book").filter(
+                owner_kind=kind, owner_id=owner, hour__in=hours
+            )
+        }
+        pins = {hour: priced[hour].book if hour in priced else latest for hour in hours}
+        if kind == "project":
+            # Another worker may have priced some since they were found due.
+            pins = {
+                hour: book
+                for hour, book in pins.items()
+                if hour not in priced or priced[hour].revision != revisions[hour]
+            }
+            if pins:
+                _write_quarters(cursor, owner, pins)
+                _write_days(cursor, owner, list(pins))
+        else:
+            pool_costs.write(cursor, owner, pins, now)
+        _pin(cursor, kind, owner, pins, revisions, now)
+    return len(pins)
+
+
+def _revisions(kind: str, owner: int, hours: Sequence[datetime]) -> dict[datetime, int]:
+    """0 for an hour of which nothing was ever observed."""
+    known = RolledHour.objects.filter(owner_kind=kind, owner_id=owner, hour__in=hours)
+    return dict.fromkeys(hours, 0) | dict(known.values_list("hour", "revision"))
+
+
+def _write_quarters(cursor: Any, project: int, pins: dict[datetime, PriceBook]) -> None:
+    quarters = [at for hour in pins for at in quarters_of(hour)]
+    cursor.execute(
+        "DELETE FROM finops_costquarter WHERE project_id = %s AND at = ANY(%s)",
+        [project, quarters],
+    )
+    fields = ("at", *DIMENSIONS, "spans", "errors", "usage_unknown")
+    rows = [
+        (*row[: len(fields)], row[len(fields) :])
+        for row in SpanQuarter.objects.filter(project_id=project, at__in=quarters).values_list(
+            *fields, *TOKEN_FIELDS
+        )
+    ]
+    served = pool_providers()
+    rates = {}
+    for book in {book.pk: book for book in pins.values()}.values():
+        names = {
+            (provider, model)
+            for at, _, kind, provider, model, *_, tokens in rows
+            if pins[hour_of(at)].pk == book.pk
+            and provider.casefold() not in served
+            and (any(tokens) or kind in PAID)
+        }
+        rates[book.pk] = BookRates(book, names, store=True)
+    copy_rows(
+        cursor,
+        "finops_costquarter",
+        COLUMNS,
+        (_cost_row(project, row, rates[pins[hour_of(row[0])].pk], served) for row in rows),
+    )
+
+
+def _cost_row(
+    project: int, row: tuple[Any, ...], rates: BookRates, served: frozenset[str]
+) -> tuple[Any, ...]:
+    at, service, kind, provider, model, tier, band, spans, errors, unknown, tokens = row
+    usage = Usage(kind, dict(zip(TOKEN_CLASSES, tokens, strict=True)), spans, errors, unknown)
+    cost = _cost(usage, rates, (provider, model), tier, band, at, served)
+    line = cost.line
+    return (
+        project, at, service, kind, provider, model, tier, band, line.currency,
+        spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
+        line.tokens, line.unpriced_tokens,
+        line.input, line.cache, line.output, line.other, line.total, rates.book.pk,
+    )  # fmt: skip
+
+
+def _cost(
+    usage: Usage,
+    rates: BookRates,
+    name: Name,
+    tier: str,
+    band: int,
+    at: datetime,
+    served: frozenset[str],
+) -> SpansCost:
+    if name[0].casefold() in served:
+        return SpansCost(CostLine(tokens=sum(usage.tokens.values())))
+    return cost_of_spans(usage, rates.card(name, tier, band, at))
+
+
+def pool_providers() -> frozenset[str]:
+    """The providers whose spans are served by hardware of ours, and paid for by the hour."""
+    names = Pool.objects.exclude(provider="").values_list("provider", flat=True)
+    return frozenset(name.casefold() for name in names)
+
+
+def _write_days(cursor: Any, project: int, hours: list[datetime]) -> None:
+    """Every accounting day that has a moment in these hours, summed from its quarters."""
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    days = accounting_days(hours, zone)
+    values = {
+        "project": project,
+        "zone": zone.key,
+        "days": days,
+        "from": day_start(days[0], zone),
+        "to": day_start(days[-1] + timedelta(days=1), zone),
+    }
+    cursor.execute(
+        "DELETE FROM finops_costday WHERE project_id = %(project)s AND day = ANY(%(days)s)", values
+    )
+    keys, sums = ", ".join(KEYS), ", ".join(SUMS)
+    cursor.execute(
+        f"INSERT INTO finops_costday (project_id, day, {keys}, {sums})"
+        f" SELECT project_id, (at AT TIME ZONE %(zone)s)::date AS day, {keys},"
+        f" {', '.join(f'sum({name})' for name in SUMS)}"
+        " FROM finops_costquarter WHERE project_id = %(project)s"
+        " AND at >= %(from)s AND at < %(to)s"
+        " AND (at AT TIME ZONE %(zone)s)::date = ANY(%(days)s)"
+        f" GROUP BY project_id, (at AT TIME ZONE %(zone)s)::date, {keys}",
+        values,
+    )
+
+
+def _pin(
+    cursor: Any,
+    kind: str,
+    owner: int,
+    pins: dict[datetime, PriceBook],
+    revisions: dict[datetime, int],
+    now: datetime,
+) -> None:
+    cursor.execute(
+        "INSERT INTO finops_pricedhour"
+        " (owner_kind, owner_id, hour, revision, book_id, priced_at)"
+        " SELECT %s, %s, hour, revision, book_id, %s"
+        " FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[])"
+        " AS t (hour, revision, book_id)"
+        " ON CONFLICT (owner_kind, owner_id, hour) DO UPDATE SET"
+        " revision = excluded.revision, book_id = excluded.book_id,"
+        " priced_at = excluded.priced_at",
+        [
+            kind,
+            owner,
+            now,
+            list(pins),
+            [revisions[hour] for hour in pins],
+            [book.pk for book in pins.values()],
+        ],
+    )
+
+
+NO_PRICE = "No price for this model and tier"
+NOT_SAID = "Its usage was not reported"
+NOT_PRICED_YET = "Not priced yet"
+BY_THE_HOUR = "Served by a pool, which is paid by the hour"
+AT_ITS_CHILD = "Counted at the span below it"
+NOT_CHARGED = "Not charged by usage"
+
+
+@dataclass(frozen=True, slots=True)
+class SpanCost:
+    """What one span cost; without money, the note says why."""
+
+    money: Money | None
+    note: str = ""
+
+
+def span_costs(spans: Sequence[Span]) -> dict[tuple[int, UUID], SpanCost]:
+    """Each span's share of what its quarter hour cost, by (project, key).
+
+    Derived with the same rates and the same pinned book as the rollup, so the spans of a row add
+    up to it exactly. Nothing is written.
+    """
+    keys = [span.key for span in spans]
+    parents = set(UsageParent.objects.filter(key__in=keys).values_list("project_id", "key"))
+    pins = {
+        (hour.owner_id, hour.hour): hour.book
+        for hour in PricedHour.objects.select_related("book").filter(
+            owner_kind="project",
+            owner_id__in={span.project_id for span in spans},
+            hour__in={hour_of(span.started_at) for span in spans},
+        )
+    }
+    served = pool_providers()
+    rates = {
+        book.pk: BookRates(book, {(span.provider, span.model) for span in spans}, store=False)
+        for book in {book.pk: book for book in pins.values()}.values()
+    }
+    costs = {}
+    for span in spans:
+        book = pins.get((span.project_id, hour_of(span.started_at)))
+        is_parent = (span.project_id, span.key) in parents
+        costs[span.project_id, span.key] = _span_cost(
+            span, is_parent, rates[book.pk] if book else None, served
+        )
+    return costs
+
+
+def _span_cost(
+    span: Span, is_parent: bool, rates: BookRates | None, served: frozenset[str]
+) -> SpanCost:
+    if span.provider.casefold() in served:
+        return SpanCost(None, BY_THE_HOUR)
+    counts = [getattr(span, name) for name in TOKEN_FIELDS]
+    if is_parent and any(counts):
+        return SpanCost(None, AT_ITS_CHILD)
+    if span.kind not in PAID and not any(counts):
+        return SpanCost(None, NOT_CHARGED)
+    name = (span.provider, span.model)
+    if rates is None or not rates.knows(name):
+        return SpanCost(None, NOT_PRICED_YET)
+    failed = span.status == "error"
+    unknown = (
+        span.kind in PAID_BY_USAGE
+        and not failed
+        and span.input_tokens is None
+        and span.output_tokens is None
+    )
+    usage = Usage(
+        span.kind,
+        {token_class: count or 0 for token_class, count in zip(TOKEN_CLASSES, counts, strict=True)},
+        errors=int(failed),
+        usage_unknown=int(unknown),
+    )
+    card = rates.card(name, span.tier, span.input_band, quarter_of(span.started_at))
+    cost = cost_of_spans(usage, card)
+    if cost.unknown_spans:
+        return SpanCost(None, NOT_SAID)
+    if cost.unpriced_spans:
+        return SpanCost(None, NO_PRICE)
+    if not cost.line.currency:
+        return SpanCost(None, NOT_CHARGED)
+    note = f"{cost.line.unpriced_tokens} tokens have no price" if cost.line.unpriced_tokens else ""
+    return SpanCost(Money(cost.line.total, cost.line.currency), note)

@@ -1,0 +1,144 @@
+"""Which prices hold for a request of one tier and prompt size at one moment.
+
+Knows dated rates of one model in one price book. Refuses to guess: a tier without a price of its
+own has no card, and its usage is unpriced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from itertools import groupby
+
+STANDARD = "standard"
+
+TIER_NOT_SAID = frozenset({"", "auto", "default", "on_demand", "standard_only"})
+"""What providers and SDKs say for the ordinary tier, or when they do not say which it was."""
+
+REQUEST = "request"
+
+BILLED_AS: Mapping[str, tuple[str, ...]] = {
+    "input": ("input",),
+    "cache_read": ("cache_read", "input"),
+    "cache_write_5m": ("cache_write_5m", "input"),
+    "cache_write_1h": ("cache_write_1h", "cache_write_5m", "input"),
+    "output": ("output",),
+    "reasoning": ("reasoning", "output"),
+    "audio_input": ("audio_input", "input"),
+    "audio_output": ("audio_output", "output"),
+    "image_input": ("image_input", "input"),
+}
+"""Under which listed prices a token class is billed, the most special first.
+
+A provider that lists no special price for a class bills it as the wider class it belongs to:
+reasoning is output, a cached token without a discount is input. This is genai-prices' own rule
+(usage falls to the nearest priced ancestor of its unit), so both agree to the last digit.
+"""
+
+SINCE_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One price: per million tokens, or per thousand requests for the unit `request`."""
+
+    unit: str
+    amount: Decimal
+    currency: str = "USD"
+    tier: str = STANDARD
+    input_over: int = 0
+    valid_from: datetime | None = None
+    time_from: time | None = None
+    time_to: time | None = None
+    is_own: bool = False
+
+    def holds_at(self, at: datetime) -> bool:
+        if self.valid_from is not None and at < self.valid_from:
+            return False
+        if self.time_from is None or self.time_to is None:
+            return True
+        clock = at.astimezone(UTC).time()
+        if self.time_to < self.time_from:  # over midnight
+            return clock >= self.time_from or clock < self.time_to
+        return self.time_from <= clock < self.time_to
+
+    @property
+    def precedence(self) -> tuple[bool, datetime]:
+        """Of two rates in force, one with a time of day wins; then the one that starts latest."""
+        return self.time_from is not None, self.valid_from or SINCE_EVER
+
+
+@dataclass(frozen=True, slots=True)
+class RateCard:
+    """What one request pays per unit, in one currency."""
+
+    currency: str
+    amounts: Mapping[str, Decimal]
+
+    def rate_of(self, token_class: str) -> Decimal | None:
+        """The price per million tokens of this class, or None when nothing covers it."""
+        return next(
+            (self.amounts[unit] for unit in BILLED_AS[token_class] if unit in self.amounts), None
+        )
+
+    @property
+    def per_request(self) -> Decimal | None:
+        """The price per thousand requests."""
+        return self.amounts.get(REQUEST)
+
+    @property
+    def needs_usage(self) -> bool:
+        return any(unit != REQUEST for unit in self.amounts)
+
+
+def tier_of(said: str) -> str:
+    """The book's name of a tier as a source said it."""
+    tier = said.strip().casefold()
+    return STANDARD if tier in TIER_NOT_SAID else tier
+
+
+def rates_at(rates: Iterable[Rate], tier: str, input_band: int, at: datetime) -> RateCard | None:
+    """The prices of one model that hold for a request, or None when this tier has none.
+
+    1. The book's rates of one start and time of day are one complete set, for a provider that
+       stops listing a unit stops charging for it; of the sets in force, the latest wins.
+    2. Our own rates lie above it, unit by unit, by the same precedence.
+    3. Of a unit's prompt-size steps, the highest one that the prompt exceeds.
+    4. One currency per card: that of the newest own rate, else the book's. A rate in another
+       currency is left off the card, so its usage shows as unpriced instead of being added.
+    """
+    wanted = tier_of(tier)
+    in_force = [rate for rate in rates if rate.tier == wanted and rate.holds_at(at)]
+    book = _latest([rate for rate in in_force if not rate.is_own])
+    own = [rate for rate in in_force if rate.is_own]
+    newest_own = _latest(own)
+    if not book and not own:
+        return None
+    currency = (newest_own or book)[0].currency
+    amounts = _ladder([rate for rate in book if rate.currency == currency], input_band)
+    for _, same_unit in groupby(sorted(own, key=lambda rate: rate.unit), lambda rate: rate.unit):
+        latest = _latest(list(same_unit))
+        amounts |= _ladder([rate for rate in latest if rate.currency == currency], input_band)
+    return RateCard(currency, amounts) if amounts else None
+
+
+def _latest(rates: list[Rate]) -> list[Rate]:
+    """All rates that share the start and time of day of the one with the highest precedence."""
+    if not rates:
+        return []
+    first = max(rates, key=lambda rate: rate.precedence)
+    return [
+        rate
+        for rate in rates
+        if (rate.valid_from, rate.time_from, rate.time_to)
+        == (first.valid_from, first.time_from, first.time_to)
+    ]
+
+
+def _ladder(rates: Iterable[Rate], input_band: int) -> dict[str, Decimal]:
+    reached = sorted(
+        (rate for rate in rates if rate.input_over <= input_band), key=lambda rate: rate.input_over
+    )
+    return {rate.unit: rate.amount for rate in reached}

@@ -1,0 +1,89 @@
+"""Makes an installation usable: roles, price book, first people. Safe to repeat at every start."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from finops import access, audit
+from finops.actions import demo, people, price_book
+from finops.models import User
+
+
+class Command(BaseCommand):
+    help = "Create roles, the price book and the first sign-in; --demo adds the sample estate."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--demo", action="store_true", help="Add the sample estate's people.")
+        parser.add_argument("--signins", type=Path, help="Write first passwords here, mode 0600.")
+        parser.add_argument("--push-tokens", type=Path, help="Folder for the estate's tokens.")
+
+    def handle(self, *, demo: bool, signins: Path | None, push_tokens: Path | None, **options):
+        access.ensure_roles()
+        self.seed_prices()
+        if demo:
+            self.add_demo(signins, push_tokens)
+        elif not User.objects.exists():
+            self.add_first_admin(signins)
+
+    def seed_prices(self) -> None:
+        with transaction.atomic():
+            seeded = price_book.seed_price_book()
+            if seeded.created:
+                detail = {"prices": seeded.prices, "left_out": dict(seeded.left_out)}
+                audit.record(None, "command", "price_book.seed", seeded.book, detail)
+        self.stdout.write(f"Price book {seeded.book}: {seeded.prices:,} prices.")
+
+    def add_first_admin(self, signins: Path | None) -> None:
+        password = secrets.token_urlsafe(12)
+        with transaction.atomic():
+            user = people.add_user("admin", password, via="command")
+            # Django's own admin pages ask for it; permissions still come from the membership.
+            User.objects.filter(pk=user.pk).update(is_staff=True)
+            people.give_role(user, "admin", via="command")
+        self.stdout.write(f"First sign-in: admin / {password} (shown once; change it soon).")
+        if signins:
+            write_private(signins, [_sign_in("admin", "admin", password)])
+
+    def add_demo(self, signins: Path | None, push_tokens: Path | None) -> None:
+        known = _known_passwords(signins)
+        estate = demo.add_estate()
+        entries = []
+        for person in demo.PEOPLE:
+            password = known.get(person.username) or secrets.token_urlsafe(9)
+            demo.add_person(person, password)
+            entries.append(_sign_in(person.role, person.username, password))
+        if signins:
+            write_private(signins, entries)
+        if push_tokens:
+            push_tokens.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, source in estate.items():
+                file = push_tokens / name
+                if not file.exists():
+                    write_private(file, demo.issue_push_token(source))
+
+
+def _sign_in(role: str, username: str, password: str) -> dict[str, str]:
+    return {"role": role, "username": username, "password": password}
+
+
+def _known_passwords(signins: Path | None) -> dict[str, str]:
+    if signins is None or not signins.exists():
+        return {}
+    return {entry["username"]: entry["password"] for entry in json.loads(signins.read_text())}
+
+
+def write_private(path: Path, content: Any) -> None:
+    """Whole or not at all, and readable by its owner only from the first byte on."""
+    text = content if isinstance(content, str) else json.dumps(content, indent=1)
+    fresh = path.with_name(f"{path.name}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    fresh.replace(path)

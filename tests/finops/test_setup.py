@@ -1,0 +1,77 @@
+import json
+import stat
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import call_command
+
+from finops import access, audit
+from finops.models import Membership, PriceBook, User
+from ingest import tokens
+from ingest.models import Project, Source
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def demo(tmp_path):
+    signins, push_tokens = tmp_path / "signins.json", tmp_path / "tokens"
+
+    def run():
+        call_command("setup", demo=True, signins=signins, push_tokens=push_tokens)
+        return json.loads(signins.read_text())
+
+    run.signins, run.push_tokens = signins, push_tokens
+    return run
+
+
+def test_live_setup_makes_one_admin_with_a_password_shown_once(tmp_path, capsys):
+    file = tmp_path / "signins.json"
+    call_command("setup", signins=file)
+    (entry,) = json.loads(file.read_text())
+    assert authenticate(username="admin", password=entry["password"]).is_staff
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    call_command("setup", signins=file)
+    assert User.objects.count() == 1
+
+
+def test_demo_setup_may_be_repeated_and_keeps_passwords_and_tokens(demo):
+    first = demo()
+    token = (demo.push_tokens / "support-chat").read_text()
+    assert demo() == first
+    assert (demo.push_tokens / "support-chat").read_text() == token
+    assert {entry["role"] for entry in first} == {
+        "viewer", "analyst", "engineer", "approver", "admin",
+    }  # fmt: skip
+    for entry in first:
+        assert authenticate(username=entry["username"], password=entry["password"])
+
+
+def test_demo_tokens_push_for_their_own_source(demo):
+    demo()
+    header = f"Bearer {(demo.push_tokens / 'code-assist').read_text().strip()}"
+    assert tokens.authenticate(header, "traces:write").source.project.slug == "code-assist"
+
+
+def test_cleo_sees_one_project_and_ada_cannot_approve(demo):
+    demo()
+    cleo, ada = User.objects.get(username="cleo"), User.objects.get(username="ada")
+    assert [p.slug for p in access.visible_projects(cleo).all] == ["support-chat"]
+    assert not ada.has_perm("finops.approve_change")
+    assert ada.has_perm("finops.manage_people")
+    assert Project.objects.filter(slug="digit-reader").exists()
+
+
+def test_everything_setup_did_is_in_the_audit_chain(demo):
+    demo()
+    people = User.objects.count() + Membership.objects.count()
+    assert audit.verify().is_whole
+    assert audit.verify().records == people + PriceBook.objects.count()
+
+
+def test_setup_seeds_the_price_book_once(demo):
+    demo()
+    books = PriceBook.objects.count()
+    demo()
+    assert PriceBook.objects.count() == books
+    assert Source.objects.filter(is_sample=True).count() == 5

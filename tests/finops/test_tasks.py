@@ -1,0 +1,31 @@
+from finops import tasks
+from finops.actions import forecasting, pricing
+from finops.schedule import FINOPS_BEAT
+from finops.tasks import price, refresh_forecasts
+
+
+def test_price_goes_on_until_nothing_is_due(monkeypatch):
+    rounds = iter([200, 30, 0])
+    monkeypatch.setattr(pricing, "price_hours", lambda: next(rounds))
+    assert price() == 230
+
+
+def test_price_ends_even_when_the_backlog_does_not(monkeypatch):
+    monkeypatch.setattr(pricing, "price_hours", lambda: 1)
+    assert price() == tasks.MOST_ROUNDS
+
+
+def test_forecasts_are_made_as_of_today_in_the_accounting_zone(monkeypatch, settings):
+    settings.ACCOUNTING_TIME_ZONE = "Pacific/Kiritimati"
+    from finops.queries.filters import today
+
+    asked = []
+    monkeypatch.setattr(forecasting, "refresh_forecasts", lambda day: asked.append(day) or 3)
+    assert refresh_forecasts() == 3
+    assert asked == [today()]
+
+
+def test_every_scheduled_task_exists():
+    names = {entry["task"].removeprefix("finops.tasks.") for entry in FINOPS_BEAT.values()}
+    assert names == {"price", "refresh_forecasts"}
+    assert all(callable(getattr(tasks, name)) for name in names)
