@@ -4,6 +4,7 @@ A span is (project, trace id, span id), whatever brought it. Its `day` is the da
 first seen and never moves: `SpanKey` remembers it, so a later version finds its partition.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from .fields import finite_float
@@ -62,7 +63,7 @@ class Span(models.Model):
     usage_convention = models.TextField()
     source_cost_usd = models.DecimalField(null=True, max_digits=38, decimal_places=20)
     prompt_hash = models.BinaryField(null=True)
-    prefix_hashes = models.JSONField(null=True)  # bytea[] in the database; read by queries only
+    prefix_hashes = ArrayField(models.BinaryField(), null=True)
     input_chars = models.IntegerField(null=True)
     output_chars = models.IntegerField(null=True)
     attributes = models.JSONField(null=True)

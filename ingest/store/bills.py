@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -126,7 +125,8 @@ def _copied(row: BillRecord) -> tuple[Any, ...]:
     return (
         row.billing_month,
         *(
-            json.dumps(_plain(getattr(row, name))) if name in JSON_FIELDS else getattr(row, name)
+            # Plain objects: the jsonb dumper makes the JSON, and would make text of text.
+            _plain(getattr(row, name)) if name in JSON_FIELDS else getattr(row, name)
             for name in FIELDS
         ),
     )

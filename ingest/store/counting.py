@@ -138,11 +138,13 @@ def note_success(
     """Move the source's cursor and its last-seen times."""
     if position is not None:
         Source.objects.filter(pk=source.pk).update(cursor=position)
-    # Rewritten at most every few seconds: pushes of one source would queue up on this one row.
+    # Rewritten only when seconds have passed, by the clock or in the facts: pushes of one source
+    # would queue up on this one row.
     cursor.execute(
         "UPDATE ingest_source SET last_success_at = now(), last_error = '', last_error_at = NULL,"
         " last_fact_at = greatest(last_fact_at, %s)"
         " WHERE id = %s AND (last_success_at IS NULL OR last_error <> ''"
-        " OR last_success_at < now() - interval '3 seconds')",
-        [newest, source.pk],
+        " OR last_success_at < now() - interval '3 seconds'"
+        " OR %s > coalesce(last_fact_at, '-infinity') + interval '3 seconds')",
+        [newest, source.pk, newest],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
@@ -171,7 +170,8 @@ def _row(project: int, key: UUID, record: SpanRecord) -> tuple[Any, ...]:
         key,
         span_key(project, record.trace_id, parent) if parent and record.has_usage else None,
         list(record.prefix_hashes) if record.prefix_hashes is not None else None,
-        json.dumps(record.attributes) if record.attributes else None,
+        # A plain object: the jsonb dumper makes the JSON, and would make text of text.
+        dict(record.attributes) if record.attributes else None,
         *_plain(record),
     )
 

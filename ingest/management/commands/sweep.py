@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from pathlib import Path
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
@@ -15,9 +16,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--interval", type=float, default=5.0, help="Seconds between rounds.")
+        parser.add_argument("--heartbeat", type=Path, help="A file to touch after each round.")
         parser.add_argument("--once", action="store_true", help="One round, then stop.")
 
-    def handle(self, *, interval: float, once: bool, **options):
+    def handle(self, *, interval: float, heartbeat: Path | None, once: bool, **options):
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
@@ -28,5 +30,7 @@ class Command(BaseCommand):
             swept = jobs.sweep()
             if swept or once:
                 self.stdout.write(f"{swept} jobs nudged again.")
+            if heartbeat:
+                heartbeat.touch()
             if once or stop.wait(interval):
                 return

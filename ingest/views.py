@@ -1,0 +1,209 @@
+"""The doors machines push facts through. One body in, one honest answer out.
+
+Knows HTTP: tokens, sizes, compression, status codes. Refuses to acknowledge what is not committed:
+a 200 is sent only after the store's transaction, and a database that is away is a 503 to retry.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable
+from functools import wraps
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from ingest import privacy, store, tokens
+from ingest.models import Source
+from ingest.sources import gpu, otlp
+from ingest.sources.base import BadBody, BodyTooLarge
+from ingest.store.counting import project_of
+
+log = logging.getLogger(__name__)
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+MAX_SENT_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 32 * 1024 * 1024
+RETRY_AFTER_S = 5
+
+View = Callable[[HttpRequest, Source], HttpResponse]
+
+
+class Refusal(Exception):
+    """An answer other than 200: its status, and one sentence for the sender's log."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def pushed(scope: str) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
+    """A door for tokens with `scope`: the view gets their source, every refusal gets its answer."""
+
+    def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
+        @wraps(view)
+        def door(request: HttpRequest) -> HttpResponse:
+            try:
+                return view(request, _source(request, scope))
+            except Refusal as refusal:
+                return _refuse(request, refusal)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("push_deferred path=%s error=%s", request.path, error)
+                detail = "The database is away for now; nothing was taken, send it again."
+                return _refuse(request, Refusal(503, detail, Retry_After=str(RETRY_AFTER_S)))
+
+        # A machine with a token has no cookie that another site could borrow.
+        exempt: Callable[[HttpRequest], HttpResponse] = csrf_exempt(door)
+        return exempt
+
+    return decorate
+
+
+@pushed(otlp.Otlp.scope)
+def traces(request: HttpRequest, source: Source) -> HttpResponse:
+    """OTLP/HTTP: ExportTraceServiceRequest in protobuf."""
+    _require_type(
+        request,
+        PROTOBUF,
+        "OTLP is taken as application/x-protobuf, not as JSON;"
+        " set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
+    )
+    body = read_body(request)
+    project = source.project
+    try:
+        decoded = otlp.decode(
+            body,
+            key=privacy.project_key(project_of(source)),
+            keeps_text=project is not None and project.keeps_text,
+        )
+    except BadBody as bad:
+        raise _bad_body(bad) from bad
+    counts = store.spans(source, decoded.spans, decoded.rejects)
+    refused_scores = store.scores(source, decoded.scores).rejected if decoded.scores else 0
+    response = ExportTraceServiceResponse()
+    if counts.rejected or refused_scores:
+        partial = response.partial_success
+        partial.rejected_spans = counts.rejected
+        first = f" The first: {decoded.rejects[0].detail}" if decoded.rejects else ""
+        partial.error_message = (
+            f"{counts.rejected} of {counts.rows_in} spans and {refused_scores} of"
+            f" {len(decoded.scores)} evaluations were not taken;"
+            f" the page of the source {source.name} says why.{first}"
+        )
+    return HttpResponse(response.SerializeToString(), content_type=PROTOBUF)
+
+
+@pushed(gpu.GpuProbe.scope)
+def gpu_samples(request: HttpRequest, source: Source) -> HttpResponse:
+    """One batch of a GPU probe; answers what became of each reading."""
+    _require_type(request, JSON, "GPU samples are taken as application/json.")
+    if source.pool is None:
+        detail = f"The source {source.name} has no pool yet; choose the pool of its GPUs first."
+        raise Refusal(409, detail)
+    try:
+        batch = gpu.decode(read_body(request))
+    except BadBody as bad:
+        raise _bad_body(bad) from bad
+    if batch.pool != source.pool.name:
+        raise Refusal(
+            422,
+            f"The batch is of pool {batch.pool} and this token is for pool {source.pool.name};"
+            f" start the probe with --pool {source.pool.name}, or with the other pool's token.",
+        )
+    return JsonResponse(store.gpus(source, batch).as_dict())
+
+
+# ---- reading ----------------------------------------------------------------------------------
+
+
+def _source(request: HttpRequest, scope: str) -> Source:
+    if request.method != "POST":
+        raise Refusal(405, "Send POST.", Allow="POST")
+    try:
+        token = tokens.authenticate(request.headers.get("Authorization"), scope)
+    except tokens.NotAuthenticated as error:
+        raise Refusal(401, str(error), WWW_Authenticate='Bearer realm="breakeven"') from None
+    except tokens.NotPermitted as error:
+        raise Refusal(403, str(error)) from None
+    source: Source = token.source
+    return source
+
+
+def _require_type(request: HttpRequest, wanted: str, detail: str) -> None:
+    if request.content_type != wanted:
+        raise Refusal(415, detail, Accept=wanted)
+
+
+def read_body(request: HttpRequest) -> bytes:
+    """The body, unpacked, within bounds on either side."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        detail = f"Content-Encoding {encoding} is not taken; use gzip or none."
+        raise Refusal(415, detail, Accept_Encoding="gzip, identity")
+    length = request.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit()):
+        raise Refusal(411, "Say the body's length: send Content-Length, not chunks.")
+    if int(length) > MAX_SENT_BYTES:
+        raise _too_large(MAX_SENT_BYTES)
+    try:
+        body = request.read(int(length))
+    except UnreadablePostError:
+        body = b""
+    if len(body) != int(length):
+        raise Refusal(400, "The body was cut off on the way; send it again.")
+    return _unpack(body) if encoding == "gzip" else body
+
+
+def _unpack(packed: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        # Never more than one byte past the limit, whatever a bomb would unpack to.
+        body = stream.decompress(packed, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        raise Refusal(400, "The body is no gzip data; send it as it is or gzipped.") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large(MAX_BODY_BYTES)
+    if not stream.eof or stream.unused_data:
+        raise Refusal(400, "The gzip data is cut off or has something behind it; send it again.")
+    return body
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"The body is over {limit // 1024**2} MiB; send smaller batches.")
+
+
+def _bad_body(bad: BadBody) -> Refusal:
+    return Refusal(413 if isinstance(bad, BodyTooLarge) else 400, str(bad))
+
+
+# ---- answering --------------------------------------------------------------------------------
+
+
+def _refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """RFC 9457 for most; OTLP wants google.rpc.Status in the encoding of the request."""
+    if request.content_type == PROTOBUF:
+        response = HttpResponse(_rpc_status(refusal.detail), content_type=PROTOBUF)
+    else:
+        problem = {"type": "about:blank", "status": refusal.status, "detail": refusal.detail}
+        response = JsonResponse(problem, content_type="application/problem+json")
+    response.status_code = refusal.status
+    for name, value in refusal.headers.items():
+        response[name] = value
+    return response
+
+
+def _rpc_status(message: str) -> bytes:
+    """google.rpc.Status with its message alone: one length-delimited field, number 2."""
+    data = message.encode()
+    size, length = len(data), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return b"\x12" + bytes(length) + data
