@@ -167,12 +167,18 @@ def _body(numbers: range, prompt_bytes: int, seed: int) -> bytes:
 
 
 def _rows(count: int) -> list[tuple[Any, ...]]:
+    from ingest import privacy
     from ingest.sources import otlp
-    from ingest.store import spans as store
+    from ingest.store.spans import _latest_of_each
 
-    project, _ = _source("limit")
-    records, _ = otlp.decode(_body(range(count), 0, 99), project)
-    latest, _ = store._latest_of_each(project.project_id, records)
+    source, _ = _source("limit")
+    key = privacy.project_key(source.project_id)
+    records = [
+        record
+        for body in _bodies(count, None, 0, seed=99)
+        for record in otlp.decode(body, key=key).spans
+    ]
+    latest, _ = _latest_of_each(source.project_id, records)
     return list(latest.values())
 
 
@@ -181,8 +187,8 @@ def _staged_copy(count: int) -> float:
     from django.db import connection, transaction
 
     from ingest import partitions
-    from ingest.store import counting
-    from ingest.store import spans as store
+    from ingest.store.counting import copy_rows, make_staging
+    from ingest.store.spans import COLUMNS, INSERT
 
     rows = _rows(count)
     rates = []
@@ -193,12 +199,10 @@ def _staged_copy(count: int) -> float:
             started = time.perf_counter()
             for first in range(0, len(rows), BATCH):
                 with transaction.atomic():
-                    counting.make_staging(cursor, "span_in", store.COLUMNS)
-                    counting.copy_rows(
-                        cursor, "span_in", store.COLUMNS, rows[first : first + BATCH]
-                    )
+                    make_staging(cursor, "span_in", COLUMNS)
+                    copy_rows(cursor, "span_in", COLUMNS, rows[first : first + BATCH])
                     cursor.execute(
-                        store.INSERT + " ON CONFLICT DO NOTHING", {"project": -1, "source": -1}
+                        INSERT + " ON CONFLICT DO NOTHING", {"project": -1, "source": -1}
                     )
             rates.append(len(rows) / (time.perf_counter() - started))
         cursor.execute("DELETE FROM ingest_span WHERE project_id = -1")
@@ -207,11 +211,11 @@ def _staged_copy(count: int) -> float:
 
 def _bulk_create(count: int) -> float:
     from ingest.models import Span
-    from ingest.store import spans as store
+    from ingest.store.spans import COLUMNS, STORED
 
     rows = _rows(count)
-    at = {name: n for n, name in enumerate(store.COLUMNS)}
-    names = [name for name in store.STORED if name not in ("prefix_hashes", "attributes")]
+    at = {name: n for n, name in enumerate(COLUMNS)}
+    names = [name for name in STORED if name not in ("prefix_hashes", "attributes")]
     now = datetime.now(UTC)
     started = time.perf_counter()
     for first in range(0, len(rows), BATCH):

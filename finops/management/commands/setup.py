@@ -47,9 +47,11 @@ class Command(BaseCommand):
             # Django's own admin pages ask for it; permissions still come from the membership.
             User.objects.filter(pk=user.pk).update(is_staff=True)
             people.give_role(user, "admin", via="command")
-        self.stdout.write(f"First sign-in: admin / {password} (shown once; change it soon).")
         if signins:
             write_private(signins, [_sign_in("admin", "admin", password)])
+        else:
+            # Only where nobody asked for the file: whatever is printed may end up in a log.
+            self.stdout.write(f"First sign-in: admin / {password} (shown once; change it soon).")
 
     def add_demo(self, signins: Path | None, push_tokens: Path | None) -> None:
         known = _known_passwords(signins)

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from ingest import jobs, pull
@@ -25,12 +25,18 @@ class Command(BaseCommand):
             signal.signal(name, lambda *_: stop.set())
         while not stop.is_set():
             close_old_connections()
-            # Scheduling here too means that pulls go on when beat is down: a job is made once.
-            pull.schedule(timezone.now())
-            swept = jobs.sweep()
-            if swept or once:
-                self.stdout.write(f"{swept} jobs nudged again.")
+            try:
+                self.sweep_once(once)
+            except (OperationalError, InterfaceError) as away:
+                self.stderr.write(f"The database does not answer, next round again: {away}")
             if heartbeat:
                 heartbeat.touch()
             if once or stop.wait(interval):
                 return
+
+    def sweep_once(self, tell: bool) -> None:
+        # Scheduling here too means that pulls go on when beat is down: a job is made once.
+        pull.schedule(timezone.now())
+        swept = jobs.sweep()
+        if swept or tell:
+            self.stdout.write(f"{swept} jobs nudged again.")
