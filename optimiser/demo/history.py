@@ -75,7 +75,7 @@ class Planted:
 
 
 PLANTED = (
-    Planted(38, 1, "code-assist", "an agent loops and sends four times the requests", requests=4.0),
+    Planted(27, 1, "code-assist", "an agent loops and sends four times the requests", requests=4.0),
     Planted(22, 2, "support-chat", "every request goes to the dear model", dear_model=True),
     Planted(8, 1, "support-chat", "a retry storm triples the traffic", requests=3.2, cached=0.0),
 )

@@ -167,9 +167,10 @@ def prepare(directory: Path) -> None:
     here = Path(__file__).parent / "models"
     for name, code in CODE.items():
         folder = directory / "models" / name
-        write_if_different(folder / "1/model.py", (here / code).read_bytes())
-        # Compiled now: a __pycache__ written later makes Triton think the model has changed.
-        py_compile.compile(str(folder / "1/model.py"), doraise=True)
+        for file, source in (("model.py", code), ("tensors.py", "tensors.py")):
+            write_if_different(folder / "1" / file, (here / source).read_bytes())
+            # Compiled now: a __pycache__ written later makes Triton think the model has changed.
+            py_compile.compile(str(folder / "1" / file), doraise=True)
         write_if_different(folder / "config.pbtxt", (here / f"{name}.pbtxt").read_bytes())
     wheel = _installed_wheel()
     # A copy of our own: the stub must lie beside the backend, and the wheel is not ours to change.

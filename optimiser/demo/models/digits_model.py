@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import triton_python_backend_utils as pb_utils
+import tensors
 
 
 class TritonPythonModel:
@@ -26,12 +26,7 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        tensors = [pb_utils.get_input_tensor_by_name(r, "PIXELS") for r in requests]
-        # By DLPack in and out: the built-in numpy bridge misreads numpy 2, see __init__.py.
-        inputs = [np.from_dlpack(tensor) for tensor in tensors]
+        inputs = tensors.inputs(requests, "PIXELS")
         (probabilities,) = self.session.run(None, {"pixels": np.concatenate(inputs)})
         ends = np.cumsum([len(one) for one in inputs])[:-1]
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack("PROBABILITIES", part)])
-            for part in np.split(probabilities, ends)
-        ]
+        return [tensors.answer("PROBABILITIES", part) for part in np.split(probabilities, ends)]
