@@ -196,9 +196,9 @@ class MembershipBackend(ModelBackend):
 
     def authenticate(self, request, username=None, password=None, **kwargs):
         name = username if username is not None else kwargs.get(User.USERNAME_FIELD)
-        if request is not None and sign_in_blocked(request, name or ""):
+        if not _can_be_stored((name or "") + (password or "")):
             return None
-        if "\0" in (name or "") + (password or ""):
+        if request is not None and sign_in_blocked(request, name or ""):
             return None
         return super().authenticate(request, username, password, **kwargs)
 
@@ -225,6 +225,11 @@ class MembershipBackend(ModelBackend):
 
     def has_module_perms(self, user_obj, app_label):
         return any(name.startswith(f"{app_label}.") for name in self.get_all_permissions(user_obj))
+
+
+def _can_be_stored(text: str) -> bool:
+    """NUL and half a character are nobody's name, and an error to the database."""
+    return "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _is_of_admin_site(permission: str) -> bool:
@@ -295,7 +300,7 @@ def client_address(request: HttpRequest) -> str:
 
 def _counters(request: HttpRequest, name: str) -> tuple[tuple[str, int], ...]:
     """A name is hashed: it may hold a password typed into the wrong field."""
-    digest = hashlib.sha256(name.casefold().encode()).hexdigest()
+    digest = hashlib.sha256(name.casefold().encode(errors="replace")).hexdigest()
     return (
         (f"sign-in:address:{client_address(request)}", FAILURES_PER_ADDRESS),
         (f"sign-in:name:{digest}", FAILURES_PER_NAME),

@@ -1,6 +1,7 @@
 """What every test may need: a requirement that skips or fails, and an empty process memory."""
 
 import os
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
@@ -8,6 +9,7 @@ from django.db import connection
 
 from ingest import partitions
 
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 REQUIRE = os.environ.get("BREAKEVEN_REQUIRE", "")
 
 
@@ -23,9 +25,23 @@ def require(kind: str, reason: str | None) -> None:
     pytest.skip(f"{kind}: {reason}")
 
 
+@pytest.fixture
+def shared():
+    """Path of a file of the development data, which is no part of the project."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        require("data", None if path.exists() else f"there is no ../shared/data/{name}")
+        return path
+
+    return find
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
     """Tests that commit are cleaned up by TRUNCATE, which the audit chain rightly refuses."""
+    if not connection.settings_dict["NAME"].startswith("test_"):
+        return  # no test of this run needs the database, so none was made
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE finops_audit DISABLE TRIGGER audit_is_not_emptied")
 

@@ -36,8 +36,8 @@ def setup_django() -> None:
 
 
 @contextlib.contextmanager
-def web_server(workers: int = 1, threads: int = 4) -> Iterator[tuple[str, subprocess.Popen]]:
-    """A real gunicorn on a free port of the loopback."""
+def web_server(workers: int = 2, threads: int = 8) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A real gunicorn, as `./run` starts it, on a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -69,7 +69,7 @@ def _wait(url: str) -> None:
 
 
 def peak_rss_mb(server: subprocess.Popen) -> float:
-    """The largest resident memory so far of any process of the server."""
+    """The peaks of resident memory of the server's processes, added up (shared pages too)."""
     import psutil
 
     family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
@@ -79,7 +79,7 @@ def peak_rss_mb(server: subprocess.Popen) -> float:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
         if line.startswith("VmHWM")
     ]
-    return max(peaks)
+    return sum(peaks)
 
 
 def report(

@@ -69,7 +69,7 @@ def _measure(count: int, data: Path | None, prompt_bytes: int) -> dict[str, Any]
     for round_number in range(ROUNDS):
         source, token = _source(f"bench-{prompt_bytes}-{round_number}")
         bodies = _bodies(count, data, prompt_bytes, round_number)
-        with web_server(workers=1, threads=4) as (url, server):
+        with web_server() as (url, server):
             started = time.perf_counter()
             with ThreadPoolExecutor(CLIENTS) as pool:
                 list(pool.map(partial(_push, url, token), _split(bodies, CLIENTS)))

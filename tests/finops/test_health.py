@@ -31,7 +31,8 @@ def test_not_ready_names_the_part_that_is_away(client, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_metrics_need_the_token_and_tell_of_sources(client):
+def test_metrics_need_the_token_and_tell_of_sources(client, settings):
+    settings.METRICS_TOKEN = "metrics-token"
     assert client.get("/metrics").status_code == 401
     project = Project.objects.unallocated()
     source = Source.objects.create(kind="otlp", name='A "quoted" name', project=project)

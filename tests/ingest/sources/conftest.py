@@ -1,28 +1,12 @@
 import base64
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ingest.privacy import ProjectKey
-from tests.conftest import require
-
-SHARED = Path(__file__).parents[4] / "shared" / "data"
-
-
-@pytest.fixture
-def shared():
-    """Path of a file of the development data, which is no part of the project."""
-
-    def find(name: str) -> Path:
-        path = SHARED / name
-        require("data", None if path.exists() else f"there is no ../shared/data/{name}")
-        return path
-
-    return find
 
 
 @pytest.fixture
