@@ -59,5 +59,5 @@ def _told(price: OwnPrice) -> dict[str, Any]:
         "amount": plain(price.amount),
         "currency": price.currency,
         "tier": price.tier,
-        "valid_from": price.valid_from,
+        "valid_from": price.valid_from.isoformat() if price.valid_from else "",
     }

@@ -1,0 +1,177 @@
+"""Spend, prices, forecasts and anomalies."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from finops import access
+from finops.problems import Problem
+from finops.queries import expectations, prices, spend
+from finops.queries.filters import FilterError
+
+from . import shapes
+from .base import Api, told
+from .parameters import (
+    FILTERS,
+    GROUP_BY,
+    PAGE,
+    choice_of,
+    limit_of,
+    number_of,
+    only,
+    read_filters,
+    text_of,
+    text_parameter,
+)
+
+STEPS = ("day", "hour")
+STEP = text_parameter("step", "Day, or hour for basis=usage and at most 8 days.", enum=STEPS)
+SPEND = {"GET": "finops.view_spend"}
+
+
+class SpendTotal(Api):
+    permissions = SPEND
+
+    @told(
+        "What was spent, in one total",
+        shapes.SpendShape,
+        parameters=FILTERS,
+        name="spend",
+        group="Spend",
+    )
+    def get(self, request: Request) -> Response:
+        return self.answer(shapes.SpendShape, spend.spend_total(read_filters(request)))
+
+
+class SpendBy(Api):
+    permissions = SPEND
+
+    @told(
+        "The total split by one or two groups",
+        shapes.SpendTableShape,
+        parameters=[*FILTERS, GROUP_BY],
+        name="spend_by",
+        group="Spend",
+    )
+    def get(self, request: Request) -> Response:
+        return self.answer(shapes.SpendTableShape, spend.spend_by(read_filters(request)))
+
+
+class SpendSeries(Api):
+    permissions = SPEND
+
+    @told(
+        "The total over time",
+        shapes.SeriesShape,
+        parameters=[*FILTERS, GROUP_BY, STEP],
+        name="spend_series",
+        group="Spend",
+    )
+    def get(self, request: Request) -> Response:
+        filters = read_filters(request, "step")
+        try:
+            series = spend.spend_series(filters, choice_of(request, "step", STEPS))
+        except spend.NoSuchSeries as error:
+            raise Problem(400, str(error), [FilterError("step", str(error))]) from error
+        return self.answer(shapes.SeriesShape, series)
+
+
+class Prices(Api):
+    permissions = SPEND
+
+    @told(
+        "The prices of one version of the price book",
+        shapes.PricePageShape,
+        parameters=[
+            text_parameter("book", "Version; the latest if left out."),
+            text_parameter("provider", "Exactly this provider."),
+            text_parameter("model", "Exactly this model."),
+            text_parameter("q", "Part of the provider's or the model's name."),
+            *PAGE,
+        ],
+        name="prices",
+        group="Prices",
+    )
+    def get(self, request: Request) -> Response:
+        only(request, "book", "provider", "model", "q", "limit", "cursor")
+        version = number_of(request, "book")
+        book = prices.price_book(version)
+        if book is None and version is not None:
+            raise Problem(404, f"There is no version {version} of the price book.")
+        page = prices.price_page(
+            book,
+            search=text_of(request, "q"),
+            provider=text_of(request, "provider"),
+            model=text_of(request, "model"),
+            limit=limit_of(request),
+            cursor=text_of(request, "cursor") or None,
+        )
+        return self.answer(shapes.PricePageShape, page)
+
+
+class Books(Api):
+    permissions = SPEND
+
+    @told(
+        "The versions of the price book, newest first",
+        shapes.BookListShape,
+        name="price_books",
+        group="Prices",
+    )
+    def get(self, request: Request) -> Response:
+        only(request)
+        return self.answer(shapes.BookListShape, {"data": prices.books(), "next": None})
+
+
+class Forecasts(Api):
+    permissions = SPEND
+
+    @told(
+        "The newest daily forecast of everything and of each project",
+        shapes.ForecastListShape,
+        parameters=FILTERS,
+        name="forecasts",
+        group="Forecasts",
+    )
+    def get(self, request: Request) -> Response:
+        filters, projects = read_filters(request), _projects(request)
+        found = expectations.forecasts(filters, _reach(filters, projects))
+        data = [_scoped(one, projects) for one in found]
+        return self.answer(shapes.ForecastListShape, {"data": data, "next": None})
+
+
+class Anomalies(Api):
+    permissions = SPEND
+
+    @told(
+        "Days that cost more or less than expected, newest first",
+        shapes.AnomalyListShape,
+        parameters=FILTERS,
+        name="anomalies",
+        group="Forecasts",
+    )
+    def get(self, request: Request) -> Response:
+        filters, projects = read_filters(request), _projects(request)
+        found = expectations.all_anomalies(filters, _reach(filters, projects))
+        data = [_scoped(one, projects) for one in found]
+        return self.answer(shapes.AnomalyListShape, {"data": data, "next": None})
+
+
+def _projects(request: Request) -> dict[int, str]:
+    return {project.pk: project.slug for project in access.visible_projects(request.user).all}
+
+
+def _reach(filters: Any, projects: dict[int, str]) -> list[int]:
+    return list(projects if filters.project_ids is None else filters.project_ids)
+
+
+def _scoped(row: Any, projects: dict[int, str]) -> SimpleNamespace:
+    """The same row with the project's slug for its number, as filters name it."""
+    kind, _, pk = row.scope.partition(":")
+    scope = f"project:{projects[int(pk)]}" if pk else kind
+    names = [field.attname for field in row._meta.concrete_fields]
+    return SimpleNamespace(**{name: getattr(row, name) for name in names} | {"scope": scope})

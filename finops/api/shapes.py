@@ -1,0 +1,548 @@
+"""What answers look like: one serializer per result. Knows names and types; computes nothing.
+
+Money is a decimal string beside a currency. Unknown is null, never 0. Times are RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.serializers import (
+    BooleanField,
+    CharField,
+    ChoiceField,
+    DateField,
+    DictField,
+    FloatField,
+    IntegerField,
+    ListField,
+    Serializer,
+)
+
+from finops.models.people import ACCESS_SCOPES
+from finops.money import plain
+from finops.queries.sources import STATES
+
+
+@extend_schema_field({"type": "string", "format": "decimal", "examples": ["12.345"]})
+class Money(serializers.Field):
+    """Every digit, no exponent."""
+
+    def to_representation(self, value: Decimal) -> str:
+        return plain(value)
+
+
+@extend_schema_field(
+    {"type": ["string", "null"], "format": "decimal", "examples": ["12.345", None]}
+)
+class MaybeMoney(Money):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
+
+class Instant(serializers.DateTimeField):
+    """RFC 3339 in UTC, whatever zone it was computed in."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(default_timezone=UTC, **options)
+
+
+class PointField(serializers.Field):
+    """A day as YYYY-MM-DD, or an hour as an instant."""
+
+    def to_representation(self, value: Any) -> str:
+        if hasattr(value, "hour"):
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return value.isoformat()
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
+class Points(ListField):
+    child = PointField()
+
+
+class ErrorShape(Serializer):
+    field = CharField()
+    message = CharField()
+
+
+class ProblemShape(Serializer):
+    """RFC 9457."""
+
+    type = CharField()
+    title = CharField()
+    status = IntegerField()
+    detail = CharField()
+    instance = CharField()
+    request_id = CharField()
+    errors = ErrorShape(many=True, required=False)
+
+
+class SourceNoteShape(Serializer):
+    id = IntegerField()
+    name = CharField()
+    kind = CharField()
+    last_fact_at = Instant(allow_null=True)
+    is_sample = BooleanField()
+
+
+class StampedShape(Serializer):
+    as_of = Instant(allow_null=True, help_text="Time of the newest fact in it.")
+    provisional = BooleanField(help_text="True while a part is not covered by a complete bill.")
+    sources = SourceNoteShape(many=True)
+
+
+class AmountShape(Serializer):
+    """A total in some currency; null is unknown."""
+
+    currency = CharField()
+    cost = MaybeMoney()
+
+
+@extend_schema_field(AmountShape(many=True))
+class PerCurrency(serializers.Field):
+    """(currency, cost) pairs as objects; they are never added."""
+
+    def to_representation(self, value: Any) -> list[dict[str, str | None]]:
+        return [
+            {"currency": currency, "cost": None if cost is None else plain(cost)}
+            for currency, cost in value
+        ]
+
+
+class AmountsShape(Serializer):
+    cost = Money()
+    reconciled = Money(help_text="The part from complete bills; the rest is provisional.")
+    usage_cost = Money(help_text="All priced usage of the scope, covered by a bill or not.")
+    requests = IntegerField()
+    tokens = IntegerField()
+    unpriced_spans = IntegerField(help_text="Usage without a price: in no amount.")
+    unpriced_tokens = IntegerField()
+    unknown_spans = IntegerField(help_text="Did not say what they used.")
+    unknown_bill_lines = IntegerField()
+    unpriced_gpu_hours = FloatField()
+    per_million_tokens = MaybeMoney()
+    per_thousand_requests = MaybeMoney()
+
+
+class SpendShape(StampedShape, AmountsShape):
+    currency = CharField()
+    others = PerCurrency()
+
+
+class SpendRowShape(AmountsShape):
+    keys = ListField(child=CharField(), help_text="One per `group_by`; filter by it to drill.")
+    labels = ListField(child=CharField())
+    share = FloatField(allow_null=True)
+    previous = MaybeMoney()
+    provisional = BooleanField()
+
+
+class SpendTableShape(StampedShape):
+    group_by = ListField(child=CharField())
+    currency = CharField()
+    data = SpendRowShape(many=True, source="rows")
+    total = SpendRowShape()
+    others = PerCurrency()
+
+
+class LineShape(Serializer):
+    keys = ListField(child=CharField())
+    label = CharField()
+    values = ListField(child=MaybeMoney(), help_text="null where nothing is known.")
+
+
+class SeriesShape(StampedShape):
+    step = CharField()
+    currency = CharField()
+    points = Points()
+    lines = LineShape(many=True)
+    reconciled = ListField(child=MaybeMoney())
+
+
+class PercentilesShape(Serializer):
+    count = IntegerField()
+    p50_ms = FloatField(allow_null=True)
+    p95_ms = FloatField(allow_null=True)
+    p99_ms = FloatField(allow_null=True)
+
+
+class RequestRowShape(Serializer):
+    keys = ListField(child=CharField())
+    labels = ListField(child=CharField())
+    requests = IntegerField()
+    errors = IntegerField()
+    error_rate = FloatField(allow_null=True)
+    usage_unknown = IntegerField()
+    tokens = DictField(child=IntegerField())
+    latency = PercentilesShape()
+    ttft = PercentilesShape()
+
+
+class RequestTableShape(StampedShape):
+    group_by = ListField(child=CharField())
+    data = RequestRowShape(many=True, source="rows")
+    total = RequestRowShape()
+
+
+class LatencySeriesShape(StampedShape):
+    step = CharField()
+    points = Points()
+    requests = ListField(child=IntegerField())
+    errors = ListField(child=IntegerField())
+    latency = PercentilesShape(many=True)
+    ttft = PercentilesShape(many=True)
+
+
+class SpanShape(Serializer):
+    """One request. Prompt and answer text are never part of it."""
+
+    project = CharField()
+    key = CharField()
+    day = DateField()
+    trace_id = CharField()
+    span_id = CharField()
+    name = CharField()
+    kind = CharField()
+    service = CharField()
+    provider = CharField()
+    model = CharField()
+    tier = CharField()
+    status = CharField()
+    error_type = CharField()
+    started_at = Instant()
+    latency_ms = FloatField(allow_null=True)
+    ttft_ms = FloatField(allow_null=True)
+    tokens = DictField(child=IntegerField(allow_null=True))
+    cost = MaybeMoney()
+    currency = CharField()
+    cost_note = CharField(help_text="Why there is no cost.")
+
+
+class SpanPageShape(StampedShape):
+    data = SpanShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class GpuShape(Serializer):
+    id = IntegerField()
+    host = CharField()
+    index = IntegerField()
+    name = CharField()
+    simulated = BooleanField()
+    last_seen_at = Instant()
+    utilization_pct = FloatField(allow_null=True)
+    memory_used_bytes_max = IntegerField(allow_null=True)
+    memory_total_bytes = IntegerField(allow_null=True)
+    power_w = FloatField(allow_null=True)
+    energy_j = FloatField(allow_null=True)
+    throttled_samples = IntegerField()
+    coverage = FloatField(help_text="Observed share of the window so far, 0 to 1.")
+
+
+class ServedModelShape(Serializer):
+    model = CharField()
+    requests = FloatField(allow_null=True)
+    busy_s = FloatField(allow_null=True)
+    used = MaybeMoney()
+    allocated = MaybeMoney()
+
+
+class PoolShape(Serializer):
+    id = IntegerField()
+    name = CharField()
+    provider = CharField()
+    hardware = CharField()
+    gpu_count = IntegerField(allow_null=True)
+    simulated = BooleanField()
+    currency = CharField()
+    allocated = MaybeMoney(help_text="What was paid.")
+    used = MaybeMoney()
+    idle = MaybeMoney(help_text="Paid, observed, not busy.")
+    unobserved = MaybeMoney(help_text="Paid while nothing was observed.")
+    utilization = FloatField(allow_null=True)
+    coverage = FloatField()
+    unpriced_hours = FloatField()
+    models = ServedModelShape(many=True)
+    gpus = GpuShape(many=True)
+
+
+class PoolTableShape(StampedShape):
+    data = PoolShape(many=True, source="pools")
+
+
+class GpuLineShape(Serializer):
+    label = CharField()
+    values = ListField(child=FloatField(allow_null=True), help_text="null is a gap.")
+
+
+class UtilizationShape(StampedShape):
+    step = CharField()
+    points = Points()
+    lines = GpuLineShape(many=True)
+
+
+class CountsShape(Serializer):
+    """rows_in = inserted + updated + unchanged + stale + rejected."""
+
+    rows_in = IntegerField()
+    inserted = IntegerField()
+    updated = IntegerField()
+    unchanged = IntegerField()
+    stale = IntegerField()
+    rejected = IntegerField()
+
+
+class SourceShape(Serializer):
+    id = IntegerField(source="source.pk")
+    name = CharField(source="source.name")
+    kind = CharField(source="source.kind")
+    project = CharField(source="source.project.slug", allow_null=True, default=None)
+    pool = CharField(source="source.pool.name", allow_null=True, default=None)
+    enabled = BooleanField(source="source.enabled")
+    is_sample = BooleanField(source="source.is_sample")
+    interval_s = IntegerField(source="source.interval_s", allow_null=True)
+    last_success_at = Instant(source="source.last_success_at", allow_null=True)
+    last_fact_at = Instant(source="source.last_fact_at", allow_null=True)
+    state = ChoiceField(choices=STATES)
+    state_note = CharField()
+    lag_s = FloatField(allow_null=True)
+    last_24h = CountsShape()
+    quarantined = IntegerField(help_text="Rejected rows kept now, of the last 7 days.")
+
+
+class SourceListShape(Serializer):
+    data = SourceShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class PeriodShape(Serializer):
+    billing_account_id = CharField()
+    billing_month = DateField()
+    line_count = IntegerField()
+    last_charge_at = Instant()
+    known_from = Instant()
+    known_to = Instant(allow_null=True, help_text="null while it is believed.")
+    superseded_by = IntegerField(allow_null=True)
+    superseded = IntegerField(allow_null=True)
+    costs = PerCurrency()
+
+
+class DeliveryShape(Serializer):
+    id = IntegerField()
+    source_id = IntegerField()
+    name = CharField()
+    sha256 = CharField()
+    received_at = Instant()
+    complete = BooleanField()
+    counts = CountsShape()
+    periods = PeriodShape(many=True)
+
+
+class DeliveryPageShape(Serializer):
+    data = DeliveryShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class PullShape(Serializer):
+    window_from = Instant()
+    window_to = Instant()
+    state = CharField()
+    started_at = Instant()
+    finished_at = Instant(allow_null=True)
+    error = CharField()
+    counts = CountsShape()
+
+
+class PullPageShape(Serializer):
+    data = PullShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class RejectShape(Serializer):
+    """Why a row was not taken; the row itself is never shown."""
+
+    id = IntegerField()
+    received_at = Instant()
+    reason = CharField()
+    field = CharField()
+    detail = CharField()
+    external_id = CharField()
+    line = IntegerField(allow_null=True)
+    delivery_id = IntegerField(allow_null=True)
+
+
+class RejectPageShape(Serializer):
+    data = RejectShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class ProjectShape(Serializer):
+    slug = CharField()
+    name = CharField()
+    team = CharField(source="team.name", allow_null=True, default=None)
+    environment = CharField()
+    keeps_text = BooleanField()
+
+
+class ProjectListShape(Serializer):
+    data = ProjectShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class MembershipShape(Serializer):
+    role = CharField(source="role.name")
+    team = CharField(source="team.name", allow_null=True, default=None)
+    project = CharField(source="project.slug", allow_null=True, default=None)
+
+
+class MeShape(Serializer):
+    username = CharField()
+    memberships = MembershipShape(many=True)
+    permissions = ListField(child=CharField(), help_text="Over the whole organisation.")
+    accounting_time_zone = CharField()
+    currency = CharField()
+
+
+class BookShape(Serializer):
+    version = IntegerField()
+    source = CharField()
+    note = CharField()
+    created_at = Instant()
+
+
+class BookListShape(Serializer):
+    data = BookShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class PriceShape(Serializer):
+    """Per million tokens, or per thousand requests for the unit `request`."""
+
+    provider = CharField()
+    model = CharField()
+    unit = CharField()
+    tier = CharField()
+    input_over = IntegerField()
+    valid_from = Instant(allow_null=True)
+    time_from = serializers.TimeField(allow_null=True)
+    time_to = serializers.TimeField(allow_null=True)
+    amount = Money()
+    currency = CharField()
+    is_own = BooleanField()
+
+
+class PricePageShape(Serializer):
+    book = BookShape(allow_null=True)
+    data = PriceShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class ForecastPointShape(Serializer):
+    day = DateField()
+    mean = CharField()
+    low80 = CharField()
+    high80 = CharField()
+    low95 = CharField()
+    high95 = CharField()
+
+
+class ForecastShape(Serializer):
+    scope = CharField(help_text="`all`, or `project:` and its slug.")
+    currency = CharField()
+    as_of = DateField(help_text="The last day it had seen.")
+    method = CharField()
+    method_version = IntegerField()
+    points = ForecastPointShape(many=True)
+    backtest = DictField(help_text="Error and coverage on days held back.")
+    reason = CharField(help_text="Why there is none.")
+    made_at = Instant()
+
+
+class ForecastListShape(Serializer):
+    data = ForecastShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class AnomalyShape(Serializer):
+    scope = CharField()
+    currency = CharField()
+    day = DateField()
+    actual = Money()
+    expected = Money()
+    low = Money()
+    high = Money()
+    score = FloatField()
+
+
+class AnomalyListShape(Serializer):
+    data = AnomalyShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class TokenShape(Serializer):
+    id = CharField(source="pk")
+    name = CharField()
+    scope = CharField()
+    state = CharField(help_text="active, expired or revoked")
+    created_at = Instant()
+    expires_at = Instant(allow_null=True)
+    last_used_at = Instant(allow_null=True)
+    revoked_at = Instant(allow_null=True)
+
+
+class TokenListShape(Serializer):
+    data = TokenShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class NewTokenShape(TokenShape):
+    token = CharField(help_text="Shown this once.")
+
+
+class TokenRequest(Serializer):
+    name = CharField(max_length=100)
+    scope = ChoiceField(choices=ACCESS_SCOPES, default="read")
+    expires_at = serializers.DateTimeField(default=None, allow_null=True)
+
+
+class PushTokenShape(TokenShape):
+    source = CharField(source="source.name")
+
+
+class PushTokenListShape(Serializer):
+    data = PushTokenShape(many=True)
+    next = CharField(allow_null=True)
+
+
+class NewPushTokenShape(PushTokenShape):
+    token = CharField(help_text="Shown this once.")
+
+
+class PushTokenRequest(Serializer):
+    name = CharField(max_length=100)
+
+
+class AuditShape(Serializer):
+    id = IntegerField()
+    at = Instant()
+    actor = CharField(source="actor_name")
+    via = CharField()
+    action = CharField()
+    object_type = CharField()
+    object_id = CharField()
+    detail = DictField()
+    request_id = CharField()
+    hash = serializers.SerializerMethodField()
+
+    def get_hash(self, entry: Any) -> str:
+        return bytes(entry.hash).hex()
+
+
+class AuditPageShape(Serializer):
+    data = AuditShape(many=True, source="rows")
+    next = CharField(allow_null=True)

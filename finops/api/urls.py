@@ -1,0 +1,46 @@
+"""Addresses of the API. Knows paths and names; refuses anything else."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView
+
+from . import money, people, traffic
+
+app_name = "api"
+
+# Digits that fit the column: a larger number is no address, not an error of the database.
+SOURCE = r"^v1/sources/(?P<pk>[0-9]{1,9})"
+
+urlpatterns = [
+    path("v1/schema", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),
+    path("v1/me", people.Me.as_view(), name="me"),
+    path("v1/projects", people.Projects.as_view(), name="projects"),
+    path("v1/spend", money.SpendTotal.as_view(), name="spend"),
+    path("v1/spend/by", money.SpendBy.as_view(), name="spend-by"),
+    path("v1/spend/series", money.SpendSeries.as_view(), name="spend-series"),
+    path("v1/requests", traffic.RequestSummary.as_view(), name="requests"),
+    path("v1/requests/series", traffic.RequestSeries.as_view(), name="requests-series"),
+    path("v1/requests/recent", traffic.Recent.as_view(), name="requests-recent"),
+    path("v1/requests/slowest", traffic.Slowest.as_view(), name="requests-slowest"),
+    path("v1/requests/errors", traffic.Errors.as_view(), name="requests-errors"),
+    path("v1/gpus", traffic.Gpus.as_view(), name="gpus"),
+    path("v1/gpus/series", traffic.GpuSeries.as_view(), name="gpus-series"),
+    path("v1/sources", traffic.Sources.as_view(), name="sources"),
+    re_path(rf"{SOURCE}$", traffic.OneSource.as_view(), name="source"),
+    re_path(rf"{SOURCE}/deliveries$", traffic.Deliveries.as_view(), name="source-deliveries"),
+    re_path(rf"{SOURCE}/pulls$", traffic.Pulls.as_view(), name="source-pulls"),
+    re_path(rf"{SOURCE}/rejects$", traffic.Rejects.as_view(), name="source-rejects"),
+    re_path(rf"{SOURCE}/tokens$", people.PushTokens.as_view(), name="push-tokens"),
+    re_path(
+        rf"{SOURCE}/tokens/(?P<token>[0-9a-f]{{16}})$",
+        people.OnePushToken.as_view(),
+        name="push-token",
+    ),
+    re_path(r"^v1/deliveries/(?P<pk>[0-9]{1,18})$", traffic.OneDelivery.as_view(), name="delivery"),
+    path("v1/prices", money.Prices.as_view(), name="prices"),
+    path("v1/price-books", money.Books.as_view(), name="price-books"),
+    path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),
+    path("v1/anomalies", money.Anomalies.as_view(), name="anomalies"),
+    path("v1/tokens", people.Tokens.as_view(), name="tokens"),
+    re_path(r"^v1/tokens/(?P<pk>[0-9a-f]{12})$", people.OneToken.as_view(), name="token"),
+    path("v1/audit", people.AuditLog.as_view(), name="audit"),
+]

@@ -1,0 +1,290 @@
+"""What the hardware did and what it cost while idle. A gap in telemetry is unknown, never idle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from finops.money import CONTEXT
+from ingest.models import Gpu, Pool
+
+from .book import rows
+from .filters import Filters
+from .stamp import Stamped, newest, notes
+
+QUARTER_S = 900
+STEPS = (
+    (2, "15 minutes", timedelta(minutes=15)),
+    (8, "hour", timedelta(hours=1)),
+    (None, "6 hours", timedelta(hours=6)),
+)
+"""Up to how many days, in which steps a line is drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRow:
+    id: int
+    pool: str
+    host: str
+    index: int
+    name: str
+    simulated: bool
+    """A made-up GPU of the demo; always shown as such."""
+    last_seen_at: datetime
+    utilization_pct: float | None
+    memory_used_bytes_max: int | None
+    memory_total_bytes: int | None
+    power_w: float | None
+    energy_j: float | None
+    throttled_samples: int
+    coverage: float
+    """Observed share of the window so far, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """One served model of a pool; the empty model is not a row but the pool's idle rest."""
+
+    model: str
+    requests: float | None
+    busy_s: float | None
+    used: Decimal | None
+    allocated: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRow:
+    id: int
+    name: str
+    provider: str
+    hardware: str
+    gpu_count: int | None
+    simulated: bool
+    currency: str
+    allocated: Decimal | None
+    """What was paid for the window so far; None when price or GPU count is unknown."""
+    used: Decimal | None
+    idle: Decimal | None
+    """Paid, observed, and not busy."""
+    unobserved: Decimal | None
+    """Paid while nothing was observed: neither used nor idle."""
+    utilization: float | None
+    """used / (used + idle), 0 to 1."""
+    coverage: float
+    unpriced_hours: float
+    models: tuple[ModelRow, ...]
+    gpus: tuple[GpuRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTable(Stamped):
+    pools: tuple[PoolRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLine:
+    label: str
+    values: tuple[float | None, ...]
+    """None where nothing was observed: a gap in the line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtilizationSeries(Stamped):
+    step: str
+    points: tuple[datetime, ...]
+    lines: tuple[GpuLine, ...]
+
+
+def pools(filters: Filters) -> PoolTable:
+    """Every pool with its GPUs and models, for members of the organisation.
+
+    Pools are shared, so filters by project or team leave them as they are.
+    """
+    sources = notes(filters, hardware=True) if filters.bills else ()
+    found = list(Pool.objects.order_by("name", "pk")) if filters.bills else []
+    given = _given(filters)
+    gpus = _gpus(found, given)
+    paid = _paid(given) if found else {}
+    models = _models(given) if found else {}
+    return PoolTable(
+        pools=tuple(
+            _pool(pool, paid.get(pool.pk), models.get(pool.pk, ()), gpus.get(pool.pk, ()))
+            for pool in found
+        ),
+        as_of=newest(filters, sources),
+        provisional=True,
+        sources=sources,
+    )
+
+
+def utilization_series(filters: Filters) -> UtilizationSeries:
+    """Percent per GPU: quarter hours up to 2 days, hours up to 8, else steps of 6 hours."""
+    step, width = next(
+        (name, width) for most, name, width in STEPS if most is None or filters.days <= most
+    )
+    sources = notes(filters, hardware=True) if filters.bills else ()
+    given = _given(filters) | {"width": width}
+    found = (
+        rows(
+            """
+SELECT gpu_id, date_bin(%(width)s, at, %(start)s),
+    sum(utilization_pct * covered_s) / nullif(sum(covered_s) FILTER (
+        WHERE utilization_pct IS NOT NULL), 0)
+FROM ingest_gpu_quarter WHERE at >= %(start)s AND at < %(end)s GROUP BY 1, 2""",
+            given,
+        )
+        if filters.bills
+        else []
+    )
+    count = max(0, -((given["start"] - given["now"]) // width))
+    points = [given["start"].astimezone(UTC) + width * place for place in range(count)]
+    place = {point: at for at, point in enumerate(points)}
+    values: dict[int, list[float | None]] = {}
+    for gpu, point, percent in found:
+        if point in place:
+            values.setdefault(gpu, [None] * len(points))[place[point]] = percent
+    gpus = Gpu.objects.select_related("pool").order_by("pool__name", "host", "index")
+    return UtilizationSeries(
+        step=step,
+        points=tuple(points),
+        lines=tuple(
+            GpuLine(f"{gpu.pool.name} · {gpu.host} · GPU {gpu.index}", tuple(values[gpu.pk]))
+            for gpu in (gpus if filters.bills else ())
+            if gpu.pk in values
+        ),
+        as_of=newest(filters, sources),
+        provisional=False,
+        sources=sources,
+    )
+
+
+def _given(filters: Filters) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "start": filters.start_at,
+        "end": filters.end_at,
+        # Nothing is missing of a time that has not come.
+        "now": min(now, filters.end_at),
+    }
+
+
+GPUS = """
+WITH since AS (
+    SELECT pool_id, min(at) AS first FROM (
+        SELECT pool_id, min(at) AS at FROM finops_poolquarter
+        WHERE at >= %(start)s AND at < %(end)s GROUP BY 1
+        UNION ALL
+        SELECT pool_id, min(at) FROM ingest_gpu_quarter
+        WHERE at >= %(start)s AND at < %(end)s GROUP BY 1
+    ) AS firsts GROUP BY 1
+)
+SELECT q.gpu_id,
+    sum(q.utilization_pct * q.covered_s)
+        / nullif(sum(q.covered_s) FILTER (WHERE q.utilization_pct IS NOT NULL), 0),
+    max(q.memory_used_bytes_max),
+    sum(q.power_w * q.covered_s)
+        / nullif(sum(q.covered_s) FILTER (WHERE q.power_w IS NOT NULL), 0),
+    sum(q.energy_j), sum(q.throttled_samples),
+    sum(q.covered_s) / greatest(extract(epoch FROM %(now)s - s.first)::float8, 1)
+FROM ingest_gpu_quarter q JOIN since s ON s.pool_id = q.pool_id
+WHERE q.at >= %(start)s AND q.at < %(end)s GROUP BY q.gpu_id, s.first"""
+
+
+def _gpus(found: list[Pool], given: dict[str, Any]) -> dict[int, tuple[GpuRow, ...]]:
+    if not found:
+        return {}
+    figures = {row[0]: row[1:] for row in rows(GPUS, given)}
+    grouped: dict[int, tuple[GpuRow, ...]] = {}
+    for gpu in Gpu.objects.select_related("pool").order_by("host", "index", "pk"):
+        percent, memory, power, energy, throttled, coverage = figures.get(gpu.pk, (None,) * 6)
+        row = GpuRow(
+            id=gpu.pk,
+            pool=gpu.pool.name,
+            host=gpu.host,
+            index=gpu.index,
+            name=gpu.name,
+            simulated=gpu.simulated,
+            last_seen_at=gpu.last_seen_at,
+            utilization_pct=percent,
+            memory_used_bytes_max=memory,
+            memory_total_bytes=gpu.memory_total_bytes,
+            power_w=power,
+            energy_j=energy,
+            throttled_samples=int(throttled or 0),
+            coverage=min(1.0, coverage or 0.0),
+        )
+        grouped[gpu.pool_id] = (*grouped.get(gpu.pool_id, ()), row)
+    return grouped
+
+
+PAID = f"""
+WITH quarters AS (
+    -- Of a finished quarter everything was paid; of the running one, what was observed so far.
+    SELECT pool_id, at, max(currency) AS currency, sum(allocated) AS paid, sum(used) AS used,
+        max(covered_s) FILTER (WHERE model = '') AS covered_s,
+        bool_or(allocated IS NULL) AS unpriced,
+        CASE WHEN at + interval '15 minutes' <= %(now)s THEN {QUARTER_S}
+            ELSE max(covered_s) FILTER (WHERE model = '') END AS elapsed_s
+    FROM finops_poolquarter WHERE at >= %(start)s AND at < %(end)s GROUP BY pool_id, at
+)
+SELECT pool_id, max(currency), sum(paid), sum(used),
+    sum(paid * (1 - covered_s::numeric / nullif(elapsed_s, 0)::numeric)),
+    sum(covered_s) / nullif(sum(elapsed_s), 0),
+    coalesce(sum(elapsed_s) FILTER (WHERE unpriced), 0) / 3600
+FROM quarters GROUP BY pool_id"""
+
+
+def _paid(given: dict[str, Any]) -> dict[int, tuple[Any, ...]]:
+    return {row[0]: row[1:] for row in rows(PAID, given)}
+
+
+MODELS = """
+SELECT pool_id, model, sum(requests), sum(busy_s), sum(used), sum(allocated)
+FROM finops_poolquarter WHERE at >= %(start)s AND at < %(end)s AND model <> ''
+GROUP BY 1, 2 ORDER BY 1, sum(busy_s) DESC NULLS LAST, 2"""
+
+
+def _models(given: dict[str, Any]) -> dict[int, tuple[ModelRow, ...]]:
+    grouped: dict[int, tuple[ModelRow, ...]] = {}
+    for pool, model, requests, busy_s, used, allocated in rows(MODELS, given):
+        row = ModelRow(
+            model=model, requests=requests, busy_s=busy_s, used=used, allocated=allocated
+        )
+        grouped[pool] = (*grouped.get(pool, ()), row)
+    return grouped
+
+
+def _pool(
+    pool: Pool,
+    paid: tuple[Any, ...] | None,
+    models: tuple[ModelRow, ...],
+    gpus: tuple[GpuRow, ...],
+) -> PoolRow:
+    currency, allocated, used, unobserved, coverage, unpriced = paid or ("", *(None,) * 5)
+    idle = None
+    if allocated is not None and unobserved is not None:
+        used = used or Decimal(0)
+        idle = CONTEXT.subtract(CONTEXT.subtract(allocated, used), unobserved)
+    observed = None if idle is None else CONTEXT.add(used, idle)
+    return PoolRow(
+        id=pool.pk,
+        name=pool.name,
+        provider=pool.provider,
+        hardware=pool.hardware,
+        gpu_count=pool.gpu_count,
+        simulated=any(gpu.simulated for gpu in gpus),
+        currency=currency,
+        allocated=allocated,
+        used=used if idle is not None else None,
+        idle=idle,
+        unobserved=unobserved,
+        utilization=float(used / observed) if observed else None,
+        coverage=coverage or 0.0,
+        unpriced_hours=(unpriced or 0.0) * (pool.gpu_count or 1),
+        models=models,
+        gpus=gpus,
+    )

@@ -1,0 +1,90 @@
+"""The price book as it can be read: versions, prices, hardware. Changes nothing in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from finops.models import HardwarePrice, Price, PriceBook
+
+from . import cursors
+
+ORDER = ("provider", "model", "tier", "input_over", "unit", "pk")
+
+
+@dataclass(frozen=True, slots=True)
+class PricePage:
+    book: PriceBook | None
+    """None while no book has been seeded."""
+    rows: tuple[Price, ...]
+    next: str | None
+
+
+def books() -> list[PriceBook]:
+    """Newest first."""
+    return list(PriceBook.objects.order_by("-version")[:200])
+
+
+def price_book(version: int | None = None) -> PriceBook | None:
+    """That version, or the latest."""
+    found = PriceBook.objects.order_by("-version")
+    return (found if version is None else found.filter(version=version)).first()
+
+
+def price_page(
+    book: PriceBook | None,
+    *,
+    search: str = "",
+    provider: str = "",
+    model: str = "",
+    own_only: bool = False,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> PricePage:
+    """Prices by provider and model; `search` looks in both names."""
+    if book is None:
+        return PricePage(None, (), None)
+    found = book.prices.order_by(*ORDER)
+    if search:
+        found = found.filter(Q(model__icontains=search) | Q(provider__icontains=search))
+    if provider:
+        found = found.filter(provider=provider)
+    if model:
+        found = found.filter(model=model)
+    if own_only:
+        found = found.filter(is_own=True)
+    rows = list(_after(found, cursor)[: limit + 1])
+    page = rows[:limit]
+    following = None
+    if len(rows) > limit:
+        following = cursors.encode(*(getattr(page[-1], name) for name in ORDER))
+    return PricePage(book, tuple(page), following)
+
+
+def hardware_prices(book: PriceBook | None) -> list[HardwarePrice]:
+    if book is None:
+        return []
+    return list(book.hardware.order_by("hardware", "valid_from"))
+
+
+def _after(found: QuerySet[Price], cursor: str | None) -> QuerySet[Price]:
+    """Rows behind the cursor in `ORDER`: a row comparison, spelled out for the ORM."""
+    if not cursor:
+        return found
+    text = _plain_text
+    types = (text, text, text, cursors.small, text, cursors.identity)
+    values = dict(zip(ORDER, cursors.decode(cursor, *types), strict=True))
+    behind = Q(pk__in=())
+    equal: dict[str, Any] = {}
+    for name in ORDER:
+        behind |= Q(**equal, **{f"{name}__gt": values[name]})
+        equal[name] = values[name]
+    return found.filter(behind)
+
+
+def _plain_text(value: Any) -> str:
+    if type(value) is str and "\0" not in value:
+        return value
+    raise cursors.BadCursor

@@ -1,0 +1,181 @@
+"""Every endpoint × every role: who may ask, and that nobody sees what belongs to others."""
+
+import json
+import re
+
+import pytest
+from django.urls import get_resolver
+
+from finops.actions.connections import issue_push_token
+from finops.models import AccessToken, User
+from ingest.models import Delivery, Project, Source, Span
+
+pytestmark = pytest.mark.usefixtures("estate")
+
+PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
+EVERYBODY, NOBODY = set(PEOPLE), set()
+MEMBERS = EVERYBODY - {"cleo"}
+
+MAY_READ = {
+    "me": EVERYBODY,
+    "projects": EVERYBODY,
+    "spend": EVERYBODY,
+    "spend-by": EVERYBODY,
+    "spend-series": EVERYBODY,
+    "requests": EVERYBODY,
+    "requests-series": EVERYBODY,
+    "requests-recent": EVERYBODY,
+    "requests-slowest": EVERYBODY,
+    "requests-errors": EVERYBODY,
+    "gpus": MEMBERS,
+    "gpus-series": MEMBERS,
+    "sources": EVERYBODY,
+    "source": EVERYBODY,
+    "source-deliveries": MEMBERS,
+    "source-pulls": EVERYBODY,
+    "source-rejects": EVERYBODY,
+    "push-tokens": {"ada"},
+    "delivery": MEMBERS,
+    "prices": EVERYBODY,
+    "price-books": EVERYBODY,
+    "forecasts": EVERYBODY,
+    "anomalies": EVERYBODY,
+    "tokens": EVERYBODY,
+    "audit": {"ben", "ada"},
+}
+MAY_WRITE = {
+    ("POST", "push-tokens"): {"ada"},
+    ("DELETE", "push-token"): {"ada"},
+    ("POST", "tokens"): EVERYBODY,
+    ("DELETE", "token"): EVERYBODY,
+}
+PUBLIC = {"schema"}
+"""A new address without a line here fails below."""
+
+
+def addresses() -> dict[str, str]:
+    """Name → path with `{pk}` and `{token}`."""
+    [api] = [one for one in get_resolver().url_patterns if getattr(one, "namespace", None) == "api"]
+    found = {}
+    for pattern in api.url_patterns:
+        text = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", str(pattern.pattern))
+        found[pattern.name] = "/api/" + text.strip("^$")
+    return found
+
+
+def path_of(name: str) -> str:
+    source = Source.objects.get(project__slug="support-chat")
+    delivery = Delivery.objects.order_by("pk").first()
+    pk = {"delivery": delivery.pk, "token": "0" * 12}.get(name, source.pk)
+    return addresses()[name].format(pk=pk, token="{token}")
+
+
+def test_every_address_has_a_line_in_the_table():
+    written = {name for _, name in MAY_WRITE}
+    assert set(addresses()) == set(MAY_READ) | written | PUBLIC
+
+
+@pytest.mark.parametrize("name", MAY_READ)
+def test_reading_is_for_those_in_the_table(by_token, name):
+    path = path_of(name)
+    allowed = {person for person in PEOPLE if by_token(person).get(path).status_code == 200}
+    assert allowed == MAY_READ[name]
+
+
+@pytest.mark.parametrize("name", [*MAY_READ, *(name for _, name in MAY_WRITE)])
+def test_stranger_is_told_to_sign_in(db, anybody, name):
+    path = path_of(name).format(token="0" * 16)
+    answer = anybody.get(path) if name in MAY_READ else anybody.delete(path)
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == 'Bearer realm="Breakeven"'
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name in MAY_WRITE}))
+def test_writing_is_for_those_in_the_table(by_token, name):
+    for method in ("POST", "DELETE"):
+        if (method, name) not in MAY_WRITE:
+            continue
+        allowed = set()
+        for person in PEOPLE:
+            caller = by_token(person, "admin")
+            if method == "POST":
+                answer = caller.post(path_of(name), '{"name": "mine"}')
+            else:
+                answer = caller.delete(own_token(name, person))
+            if answer.status_code in (201, 204):
+                allowed.add(person)
+            else:
+                assert answer.status_code == 403
+        assert allowed == MAY_WRITE[method, name]
+
+
+def own_token(name: str, person: str) -> str:
+    if name == "token":
+        pk = AccessToken.objects.filter(user__username=person).latest("created_at").pk
+        return f"/api/v1/tokens/{pk}"
+    ada = User.objects.get(username="ada")
+    source = Source.objects.get(project__slug="support-chat")
+    token, _ = issue_push_token(source, "test", by=ada, via="page")
+    return path_of(name).format(token=token.pk)
+
+
+@pytest.mark.parametrize("scope", ["read", "write"])
+def test_token_without_its_scope_changes_nothing(by_token, scope):
+    caller = by_token("ada", scope)
+    for path in (path_of("tokens"), path_of("push-tokens")):
+        answer = caller.post(path, '{"name": "more"}')
+        assert answer.status_code == 403
+        assert answer.json()["detail"] == f"This token may only {scope}; this needs scope admin."
+
+
+def hidden_words() -> list[str]:
+    """What stands in the data of projects that Cleo must not see, and nowhere in her own."""
+    others = Project.objects.exclude(slug="support-chat")
+    words = [word for project in others for word in (project.slug, project.name)]
+    words += Source.objects.exclude(project__slug="support-chat").values_list("name", flat=True)
+    own = Project.objects.get(slug="support-chat").pk
+    words += Span.objects.exclude(project_id=own).values_list("key", flat=True)
+    return [str(word) for word in words if word]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "range=90d", "group_by=project", "group_by=team,model", "f.project=product-search",
+     "basis=book", "basis=bill", "f.provider=triton"],
+)  # fmt: skip
+def test_cleo_sees_nothing_of_others_projects(by_token, query):
+    hidden, cleo = hidden_words(), by_token("cleo")
+    asked = dict(pair.split("=") for pair in query.split("&") if pair)
+    filtered = [name for name in MAY_READ if name.startswith(("spend", "request"))]
+    plain = ["me", "projects", "sources", "forecasts", "anomalies", "tokens"]
+    for name in filtered + plain:
+        answer = cleo.get(path_of(name), **(asked if name in filtered else {}))
+        text = answer.content.decode()
+        found = [word for word in hidden if f'"{word}"' in text]
+        assert (name, found) == (name, [])
+
+
+def test_others_objects_are_answered_like_those_that_do_not_exist(by_token):
+    cleo = by_token("cleo")
+    missing = cleo.get("/api/v1/sources/999999").json()["detail"]
+    for source in Source.objects.exclude(project__slug="support-chat"):
+        for rest in ("", "/pulls", "/rejects"):
+            answer = cleo.get(f"/api/v1/sources/{source.pk}{rest}")
+            assert (answer.status_code, answer.json()["detail"]) == (404, missing)
+
+
+def test_nobody_revokes_a_token_of_somebody_else(by_token):
+    asha = by_token("asha", "admin")
+    theirs = AccessToken.objects.filter(user__username="asha").get()
+    cleo = by_token("cleo", "admin")
+    assert cleo.delete(f"/api/v1/tokens/{theirs.pk}").status_code == 404
+    assert asha.get("/api/v1/me").status_code == 200
+
+
+def test_totals_of_cleo_are_those_of_her_project(by_token):
+    asked = {"range": "30d", "basis": "usage"}
+    own = by_token("cleo").get("/api/v1/spend", **asked).json()
+    same = by_token("asha").get("/api/v1/spend", **asked, **{"f.project": "support-chat"}).json()
+    assert own["cost"] == same["cost"] != "0"
+    assert json.dumps(own["others"]) == "[]"
