@@ -1,0 +1,335 @@
+"""Where the money goes: one total, split by up to two things, over time, and as CSV."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from finops import charts
+from finops.queries.filters import BASES, FIELDS, GROUPS, METRICS, Filters
+from finops.queries.spend import (
+    OTHER,
+    Series,
+    Spend,
+    SpendTable,
+    spend_by,
+    spend_series,
+    spend_total,
+)
+from finops.templatetags import words
+
+from .figures import (
+    Chart,
+    Figure,
+    count_figure,
+    money_figure,
+    point_label,
+    provisional_badge,
+    stamped,
+    unit_figure,
+)
+from .page import GROUP_LABELS, Choice, View, csv_action, currency_choices, needs, page
+from .tables import (
+    NONE,
+    Column,
+    Row,
+    Table,
+    change_cell,
+    count_cell,
+    csv_response,
+    money_cell,
+    share_cell,
+    unit_cell,
+    words_cell,
+)
+
+BASIS_LABELS = {"book": "Book", "usage": "Usage", "bill": "Bills"}
+BASIS_HELP = {
+    "book": "Complete bills where there are any, priced usage everywhere else.",
+    "usage": "All usage at the prices that held at its time, whether billed or not.",
+    "bill": "Only what bills say.",
+}
+METRIC_LABELS = {
+    "effective": "Effective",
+    "billed": "Billed",
+    "list": "List price",
+    "contracted": "Contracted",
+}
+NEXT_GROUP = {
+    "team": "project",
+    "project": "model",
+    "provider": "model",
+    "model": "service",
+    "service": "model",
+}
+"""What a row opens into."""
+
+TOP = 7
+"""Groups drawn by name; with the rest they fill the eight colours."""
+
+HOURLY_UP_TO_DAYS = 2
+
+
+@needs("finops.view_spend")
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    view = View.of(request, "sort")
+    filters = grouped(view.filters)
+    total, table = spend_total(filters), spend_by(filters)
+    series = spend_series(filters, step=step(filters), top=TOP)
+    return page(
+        view,
+        "finops/costs.html",
+        "Costs",
+        lead=BASIS_HELP[filters.basis],
+        actions=[csv_action(view, "costs-csv")],
+        as_of=total.as_of,
+        is_sample=total.is_sample,
+        can_compare=True,
+        currencies=currency_choices(view, total.others),
+        has_charts=True,
+        can_look_back=filters.bills and filters.basis != "usage",
+        figures=figures(total, table, filters),
+        chart=cost_chart(series, view, filters),
+        table=cost_table(table, view, filters),
+        groups=group_choices(filters, groups_for(filters)),
+        second_groups=second_choices(filters, groups_for(filters)),
+        kept=view.pairs(filters, "group_by"),
+        bases=basis_choices(view) if filters.bills else (),
+        metrics=metric_choices(view) if filters.bills and filters.basis != "usage" else (),
+    )
+
+
+@needs("finops.view_spend")
+@require_safe
+def as_csv(request: HttpRequest) -> HttpResponse:
+    view = View.of(request, "sort")
+    filters = grouped(view.filters)
+    table = cost_table(spend_by(filters), view, filters)
+    return csv_response(table, f"costs-{filters.start}-{filters.end}.csv")
+
+
+def grouped(filters: Filters) -> Filters:
+    return filters if filters.group_by else replace(filters, group_by=("project",))
+
+
+def step(filters: Filters) -> str:
+    """A day or two is drawn by the hour, which only priced usage has."""
+    return "hour" if filters.days <= HOURLY_UP_TO_DAYS and filters.basis == "usage" else "day"
+
+
+def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
+    badge, tone = provisional_badge(total.provisional_share)
+    previous = filters.previous()
+    before = words.days_text(previous.start, previous.end)
+    others = [words.money(amount, currency) for currency, amount in total.others]
+    change = words.compared(table.total.change, before)
+    note = words.sentence(change) if filters.compare else ""
+    if others:
+        note += f" Beside it, not added: {', '.join(others)}."
+    return [
+        money_figure(
+            "total",
+            "Total",
+            total.cost,
+            total.currency,
+            note=note.strip(),
+            definition=BASIS_HELP[filters.basis],
+            badge=badge if filters.basis == "book" else "",
+            tone=tone,
+            **stamped(total),
+        ),
+        unit_figure(
+            "per-million",
+            "Per 1M tokens",
+            total.per_million_tokens,
+            total.currency,
+            reason="No priced tokens here.",
+            note=f"{words.compact(total.tokens)} tokens.",
+            definition="Priced usage divided by the tokens it was priced for.",
+            **stamped(total),
+        ),
+        unit_figure(
+            "per-thousand",
+            "Per 1,000 requests",
+            total.per_thousand_requests,
+            total.currency,
+            reason="No priced requests here.",
+            note=f"{words.compact(total.requests)} requests.",
+            definition="Priced usage divided by the requests it was priced for.",
+            **stamped(total),
+        ),
+        count_figure(
+            "unpriced",
+            "Requests without a price",
+            total.unpriced_spans,
+            note=f"{words.count(total.unknown_spans)} more did not say what they used."
+            if total.unknown_spans
+            else "",
+            definition="Usage is known but the price book has no price; they are in no total.",
+            badge="Not in the total" if total.unpriced_spans else "",
+            tone="warn" if total.unpriced_spans else "",
+            **stamped(total),
+        ),
+    ]
+
+
+def cost_chart(series: Series, view: View, filters: Filters) -> Chart:
+    stacks = [
+        charts.Stack(
+            line.label,
+            line.values,
+            "" if line.keys == (OTHER,) else row_href(view, filters, line.keys),
+            is_rest=line.keys == (OTHER,),
+        )
+        for line in series.lines
+    ]
+    since = provisional_from(series) if filters.basis == "book" else None
+    drawing = charts.stacked_costs(series.points, stacks, series.currency, since)
+    badge = f"Provisional from {point_label(since)}" if since else ""
+    title = "Cost per hour" if series.step == "hour" else "Cost per day"
+    return Chart("cost", title, drawing, series_table(series), badge)
+
+
+def provisional_from(series: Series):
+    """The first point after the last one a bill covers; None when bills cover nothing or all."""
+    covered = [at for at, amount in enumerate(series.reconciled) if amount]
+    if not covered or covered[-1] + 1 >= len(series.points):
+        return None
+    return series.points[covered[-1] + 1]
+
+
+def series_table(series: Series) -> Table:
+    columns = (
+        Column("When"),
+        Column("Total", number=True),
+        *(Column(line.label, number=True) for line in series.lines),
+    )
+    totals = charts.step_totals(line.values for line in series.lines)
+    rows = []
+    for at, point in enumerate(series.points if totals else ()):
+        amounts = [line.values[at] for line in series.lines]
+        cells = [money_cell(amount, series.currency) for amount in amounts]
+        total = money_cell(totals[at], series.currency)
+        rows.append(Row((words_cell(point_label(point)), total, *cells)))
+    return Table("cost-series", "Cost over time by group", columns, tuple(rows))
+
+
+def cost_table(table: SpendTable, view: View, filters: Filters) -> Table:
+    rows = tuple(cost_row(row, table, view, filters) for row in table.rows)
+    columns = (
+        *(Column(GROUP_LABELS[group], group) for group in table.group_by),
+        Column(f"Cost, {table.currency}", "cost", number=True),
+        *(compare_columns() if filters.compare else ()),
+        Column("Share", "share", number=True),
+        Column("Requests", "requests", number=True),
+        Column("Tokens", "tokens", number=True),
+        Column("Per 1M tokens", "per-million", number=True),
+        Column("Per 1,000 requests", "per-thousand", number=True),
+        Column("Without a price", "unpriced", number=True, help="Requests that are in no cost"),
+        Column("Usage unknown", "unknown", number=True, help="Requests that named no usage"),
+    )
+    labels = (words_cell("Total"), *(words_cell("") for _ in table.group_by[1:]))
+    total = (*labels, *measure_cells(table.total, table.currency, filters))
+    name = " and ".join(GROUP_LABELS[group].lower() for group in table.group_by)
+    made = Table(
+        "costs",
+        f"Cost by {name}",
+        columns,
+        rows,
+        total if rows else (),
+        empty="No cost in this period. Choose a longer one, or drop a filter.",
+    )
+    sort = view.extra.get("sort", "")
+    return made.sorted_by(sort).linked(lambda wanted: view.url(sort=wanted), "-cost")
+
+
+def compare_columns() -> tuple[Column, ...]:
+    return Column("Before", "before", number=True), Column("Change", "change", number=True)
+
+
+def cost_row(row, table: SpendTable, view: View, filters: Filters) -> Row:
+    labels = [words_cell(label or "none given") for label in row.labels]
+    labels[0] = replace(labels[0], href=row_href(view, filters, row.keys))
+    return Row((*labels, *measure_cells(row, table.currency, filters, view)))
+
+
+def measure_cells(row, currency: str, filters: Filters, view: View | None = None):
+    href = requests_href(view, filters, row.keys) if view and row.requests else ""
+    compared = (money_cell(row.previous, currency), change_cell(row.change, row.previous))
+    return (
+        money_cell(row.cost, currency),
+        *(compared if filters.compare else ()),
+        share_cell(row.share, meter=row.share if view else None),
+        count_cell(row.requests, href=href),
+        count_cell(row.tokens),
+        unit_cell(row.per_million_tokens, currency) if row.tokens else NONE,
+        unit_cell(row.per_thousand_requests, currency) if row.requests else NONE,
+        count_cell(row.unpriced_spans),
+        count_cell(row.unknown_spans),
+    )
+
+
+def row_href(view: View, filters: Filters, keys: tuple[str, ...]) -> str:
+    """The same page, one step down; nothing for what cannot be filtered by."""
+    group = filters.group_by[0]
+    if not can_filter(group, keys[0]):
+        return ""
+    down = filters.drill(group, keys[0])
+    if not down.group_by:
+        down = replace(down, group_by=(NEXT_GROUP[group],))
+    return view.url(down, sort="", cursor="")
+
+
+def requests_href(view: View, filters: Filters, keys: tuple[str, ...]) -> str:
+    for group, key in zip(filters.group_by, keys, strict=True):
+        if not can_filter(group, key):
+            return ""
+        filters = filters.drill(group, key)
+    return view.to("requests", replace(filters, group_by=()))
+
+
+def can_filter(group: str, key: str) -> bool:
+    """An empty value is no filter, but for models, where it is a group of its own."""
+    return group in FIELDS and (bool(key) or group == "model")
+
+
+def group_choices(filters: Filters, names: tuple[str, ...]) -> list[Choice]:
+    first = filters.group_by[0]
+    return [Choice(GROUP_LABELS[name], name, current=name == first) for name in names]
+
+
+def second_choices(filters: Filters, names: tuple[str, ...]) -> list[Choice]:
+    first, second = (*filters.group_by, "")[:2]
+    return [
+        Choice(GROUP_LABELS[name], name, current=name == second) for name in names if name != first
+    ]
+
+
+def groups_for(filters: Filters) -> tuple[str, ...]:
+    """Bill columns only for who may see bills."""
+    return tuple(name for name in GROUPS if filters.bills or name not in ("sku", "origin"))
+
+
+def basis_choices(view: View) -> list[Choice]:
+    return [
+        Choice(
+            BASIS_LABELS[name],
+            href=view.url(replace(view.filters, basis=name)),
+            current=name == view.filters.basis,
+        )
+        for name in BASES
+    ]
+
+
+def metric_choices(view: View) -> list[Choice]:
+    return [
+        Choice(
+            METRIC_LABELS[name],
+            href=view.url(replace(view.filters, metric=name)),
+            current=name == view.filters.metric,
+        )
+        for name in METRICS
+    ]

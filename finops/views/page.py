@@ -1,0 +1,373 @@
+"""The frame around every page: navigation, the bar that says what is shown, and the swap of a part.
+
+Knows the request, its filters and permissions. Refuses figures: pages bring their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+
+from finops import access
+from finops.queries.cursors import BadCursor
+from finops.queries.filters import FIELDS, Filters
+from finops.templatetags import words
+
+PRESETS = (
+    ("today", "Today"),
+    ("7d", "Last 7 days"),
+    ("14d", "Last 14 days"),
+    ("30d", "Last 30 days"),
+    ("60d", "Last 60 days"),
+    ("90d", "Last 90 days"),
+    ("mtd", "This month so far"),
+    ("last-month", "Last month"),
+)
+
+GROUP_LABELS = {
+    "project": "Project",
+    "team": "Team",
+    "provider": "Provider",
+    "model": "Model",
+    "service": "Service",
+    "kind": "Kind of request",
+    "tier": "Tier",
+    "sku": "SKU",
+    "origin": "Where the cost comes from",
+}
+
+NAVIGATION = (
+    (
+        "",
+        (
+            ("overview", "Overview", "overview", "finops.view_spend"),
+            ("costs", "Costs", "costs", "finops.view_spend"),
+            ("requests", "Requests", "requests", "finops.view_requests"),
+            ("gpus", "GPUs & models", "gpus", "finops.view_bills"),
+        ),
+    ),
+    (
+        "Data",
+        (
+            ("sources", "Sources", "sources", "finops.view_sources"),
+            ("prices", "Prices", "prices", "finops.view_spend"),
+        ),
+    ),
+    (
+        "Settings",
+        (
+            ("tokens", "Tokens", "tokens", ""),
+            ("audit", "Audit", "audit", "finops.view_audit"),
+        ),
+    ),
+)
+"""Group → (URL name, label, icon, permission that somebody needs over anything at all)."""
+
+
+MAX_LENGTH = 500
+"""Of a parameter of ours in the URL; a cursor is the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    label: str
+    icon: str
+    href: str
+    current: str
+
+
+@dataclass(frozen=True, slots=True)
+class NavGroup:
+    label: str
+    items: tuple[NavItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing that can be picked, as a link or a box."""
+
+    label: str
+    value: str = ""
+    href: str = ""
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    label: str
+    value: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What is shown and how to change it; every control is a link or a form of this page."""
+
+    range_label: str
+    last_day: date
+    presets: tuple[Choice, ...]
+    kept_without_range: tuple[tuple[str, str], ...]
+    projects: tuple[Choice, ...]
+    teams: tuple[Choice, ...]
+    projects_label: str
+    kept_without_projects: tuple[tuple[str, str], ...]
+    kept_without_known_on: tuple[tuple[str, str], ...]
+    compare_href: str
+    chips: tuple[Chip, ...]
+    clear_href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    label: str
+    href: str
+    icon: str
+    main: bool = False
+    download: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One request for one page: its filters, what else its URL says, and its own address."""
+
+    request: HttpRequest
+    filters: Filters
+    errors: tuple[Any, ...]
+    extra: dict[str, str]
+    """Parameters of this page alone, such as `sort` and `tab`."""
+
+    @classmethod
+    def of(cls, request: HttpRequest, *names: str) -> View:
+        filters, errors = Filters.parse(request.GET, request.user)
+        extra = {name: value for name in names if (value := clean(request.GET, name))}
+        return cls(request, filters, tuple(errors), extra)
+
+    def url(self, filters: Filters | None = None, **extra: str) -> str:
+        """This page with other filters or parameters; an empty one is left out."""
+        return link(self.request.path, filters or self.filters, {**self.extra, **extra})
+
+    def to(self, name: str, filters: Filters | None = None, **extra: str) -> str:
+        """Another page, with these filters."""
+        return link(reverse(f"finops:{name}"), filters or self.filters, extra)
+
+    def pairs(self, filters: Filters, *without: str) -> tuple[tuple[str, str], ...]:
+        """Hidden fields that keep the rest of the URL when a form changes `without`."""
+        query = QueryDict(filters.to_query())
+        kept = [(name, value) for name in query for value in query.getlist(name)]
+        kept += self.extra.items()
+        return tuple((name, value) for name, value in kept if name not in without)
+
+
+def clean(query: QueryDict, name: str) -> str:
+    """A short plain parameter; anything else counts as not given."""
+    value = query.get(name, "")
+    return value if len(value) <= MAX_LENGTH and value.isprintable() else ""
+
+
+def link(path: str, filters: Filters, extra: dict[str, str] | None = None) -> str:
+    rest = {name: value for name, value in (extra or {}).items() if value}
+    query = filters.to_query()
+    return f"{path}?{query}&{urlencode(rest)}" if rest else f"{path}?{query}"
+
+
+def page(
+    view: View,
+    template: str,
+    title: str,
+    *,
+    lead: str = "",
+    crumbs: Sequence[tuple[str, str]] = (),
+    actions: Iterable[Action | None] = (),
+    as_of: datetime | None = None,
+    is_sample: bool = False,
+    with_bar: bool = True,
+    can_compare: bool = False,
+    currencies: Sequence[Choice] = (),
+    has_charts: bool = False,
+    status: int = 200,
+    **context: Any,
+) -> HttpResponse:
+    """The whole page, or only what htmx swaps into it."""
+    request = view.request
+    swap = bool(request.htmx) and request.htmx.target == "view"
+    carried = replace(view.filters, group_by=()).to_query()
+    response = render(
+        request,
+        template,
+        {
+            "layout": "swap.html" if swap else "base.html",
+            "title": title,
+            "lead": lead,
+            "crumbs": crumbs,
+            "actions": [action for action in actions if action],
+            "currencies": currencies,
+            "filters": view.filters,
+            "filter_errors": view.errors if with_bar else (),
+            "bar": bar(view, can_compare) if with_bar else None,
+            "nav": navigation(request, carried),
+            "carried": carried,
+            "roles": roles(request.user),
+            "as_of": as_of,
+            "is_sample": is_sample or settings.SAMPLE_DATA,
+            "has_charts": has_charts,
+            "announce": f"{title}, {words.days(view.filters)}." if with_bar else "",
+            **context,
+        },
+        status=status,
+    )
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    return response
+
+
+def navigation(request: HttpRequest, carried: str) -> list[NavGroup]:
+    """Only what this person may open; the period and the filters go along."""
+    here = request.resolver_match.url_name if request.resolver_match else ""
+    groups = []
+    for label, entries in NAVIGATION:
+        items = tuple(
+            NavItem(text, icon, f"{reverse(f'finops:{name}')}?{carried}", current(name, here))
+            for name, text, icon, permission in entries
+            if not permission or may_open(request.user, permission)
+        )
+        if items:
+            groups.append(NavGroup(label, items))
+    return groups
+
+
+def may_open(user: Any, permission: str) -> bool:
+    return access.anywhere(user, permission)
+
+
+PARTS = {"source": "sources", "delivery": "sources", "source-new": "sources", "span": "requests"}
+"""Pages that stand below another in the navigation."""
+
+
+def current(name: str, here: str) -> str:
+    if name == here:
+        return "page"
+    return "true" if PARTS.get(here) == name else ""
+
+
+def roles(user: Any) -> str:
+    """What somebody is, as in `analyst`; one line for the menu."""
+    names = sorted({member.role.name for member in user.memberships.select_related("role")})
+    return ", ".join(names)
+
+
+def bar(view: View, can_compare: bool) -> Bar:
+    filters = view.filters
+    visible = access.visible_projects(view.request.user).all
+    names = {project.slug: project.name for project in visible}
+    teams = sorted({project.team.name for project in visible if project.team})
+    compared = replace(filters, compare=not filters.compare)
+    cleared = replace(filters, **{f"{name}s": () for name in FIELDS})
+    return Bar(
+        range_label=range_label(filters),
+        last_day=filters.end - timedelta(days=1),
+        presets=tuple(
+            Choice(
+                label,
+                href=view.url(replace(filters, preset=preset), cursor=""),
+                current=preset == filters.preset,
+            )
+            for preset, label in PRESETS
+        ),
+        kept_without_range=view.pairs(filters, "range", "from", "to", "cursor"),
+        projects=tuple(
+            Choice(project.name, project.slug, current=project.slug in filters.projects)
+            for project in visible
+        ),
+        teams=tuple(Choice(team, team, current=team in filters.teams) for team in teams),
+        projects_label=projects_label(filters, names),
+        kept_without_projects=view.pairs(filters, "f.project", "f.team", "cursor"),
+        kept_without_known_on=view.pairs(filters, "known_on", "cursor"),
+        compare_href=view.url(compared) if can_compare else "",
+        chips=tuple(chips(view, names)),
+        clear_href=view.url(cleared),
+    )
+
+
+def range_label(filters: Filters) -> str:
+    named = dict(PRESETS).get(filters.preset)
+    return named or words.days(filters)
+
+
+def projects_label(filters: Filters, names: dict[str, str]) -> str:
+    chosen = [*(names.get(slug, slug) for slug in filters.projects), *filters.teams]
+    if not chosen:
+        return "All projects"
+    return chosen[0] if len(chosen) == 1 else f"{chosen[0]} and {len(chosen) - 1} more"
+
+
+def chips(view: View, names: dict[str, str]) -> Iterable[Chip]:
+    filters = view.filters
+    for name in FIELDS:
+        values = getattr(filters, f"{name}s")
+        for value in values:
+            rest = tuple(other for other in values if other != value)
+            shown = names.get(value, value) if name == "project" else value
+            href = view.url(replace(filters, **{f"{name}s": rest}), cursor="")
+            yield Chip(GROUP_LABELS[name], shown or "none given", href)
+    if filters.known_on:
+        href = view.url(replace(filters, known_on=None))
+        yield Chip("Bills as known on", words.day(filters.known_on), href)
+
+
+def needs(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A page for whoever holds the permission over anything; what it shows is narrowed further."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @login_required
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not may_open(request.user, permission):
+                raise PermissionDenied
+            if "last" in request.GET:
+                return HttpResponseRedirect(half_open(request))
+            try:
+                return view(request, *args, **kwargs)
+            except BadCursor as error:
+                raise BadRequest(str(error)) from error
+
+        return guarded
+
+    return decorate
+
+
+def half_open(request: HttpRequest) -> str:
+    """People name the last day they want, addresses the day after it: `to` is not included."""
+    query = request.GET.copy()
+    try:
+        last = date.fromisoformat(query.pop("last")[-1])
+        query["to"] = (last + timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError):
+        query["to"] = "not a date"
+    return f"{request.path}?{query.urlencode()}"
+
+
+def currency_choices(view: View, others: Iterable[tuple[str, Any]]) -> list[Choice]:
+    """One currency at a time: amounts of two are never added. Empty when there is but one."""
+    chosen = view.filters.currency
+    codes = sorted({chosen, *(code for code, _ in others)})
+    if len(codes) < 2:
+        return []
+    return [
+        Choice(code, href=view.url(replace(view.filters, currency=code)), current=code == chosen)
+        for code in codes
+    ]
+
+
+def csv_action(view: View, name: str, **extra: str) -> Action:
+    return Action("CSV", view.to(name, **view.extra, **extra), "download", download=True)

@@ -1,0 +1,124 @@
+"""A real browser on a running server, opened once; whatever its console says fails the test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import override_settings
+from pytest_django.live_server_helper import LiveServer
+
+from ingest import partitions
+from tests.conftest import require
+from tests.e2e import estate
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PLAIN_AND_QUICK = {
+    "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
+    "STORAGES": {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    },
+}
+"""Without the manifest that `collectstatic` writes, and with passwords hashed in no time."""
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="package")
+def browser(django_db_setup):
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    require("chromium", None if path else "none is installed; apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
+        # Playwright runs an event loop in this thread, which Django takes for a mistake.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        # A small /dev/shm, as containers have, would crash a tab.
+        opened = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="package")
+def site(browser, django_db_blocker) -> Iterator[str]:
+    """The address of a running server whose estate is committed once, for tests that only read."""
+    with django_db_blocker.unblock(), override_settings(**PLAIN_AND_QUICK):
+        # pytest-django makes a database only for tests that say they need one.
+        assert connection.settings_dict["NAME"].startswith("test_"), "mark the test django_db"
+        estate.build(spans_a_day=8, days=16, gpu_hours=6)
+        server = LiveServer("localhost")
+        yield server.url
+        server.stop()
+        call_command("flush", verbosity=0, interactive=False)
+        with connection.cursor() as cursor:
+            names = ", ".join(table.table for table in partitions.TABLES)
+            cursor.execute(f"TRUNCATE {names}")
+        # The server's thread left its connections in the pool; the database could not be dropped.
+        connection.close()
+        connection.close_pool()
+
+
+@dataclass
+class Tab:
+    """One page of the browser that remembers everything that went wrong in it."""
+
+    page: object
+    base: str
+    wrong: list[str] = field(default_factory=list)
+
+    def open(self, path: str):
+        """The answer to a page that has loaded; modules have run by then, so charts are drawn."""
+        return self.page.goto(f"{self.base}{path}", wait_until="load")
+
+    def sign_in(self, username: str) -> None:
+        self.page.context.clear_cookies()
+        self.open("/sign-in")
+        self.page.get_by_label("User name").fill(username)
+        self.page.get_by_label("Password").fill(estate.PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(f"{self.base}/")
+
+    def show(self, size: dict[str, int], theme: str) -> None:
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme=theme)
+
+    @property
+    def overflow(self) -> int:
+        """How many pixels the page is wider than its window."""
+        return self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+@pytest.fixture
+def tab(browser, site) -> Iterator[Tab]:
+    """Fails at its end when the console, the policy or the network complained."""
+    context = browser.new_context(viewport=WIDE, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    made = Tab(context.new_page(), site)
+    page = made.page
+    page.set_default_timeout(10_000)
+    page.on(
+        "console",
+        lambda said: (
+            made.wrong.append(f"{page.url}: {said.text}")
+            if said.type in ("error", "warning")
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: made.wrong.append(f"{page.url}: {error}"))
+    page.on(
+        "requestfailed",
+        lambda sent: (
+            # The browser gives up what it was still fetching when the next page is opened.
+            None
+            if sent.failure == "net::ERR_ABORTED"
+            else made.wrong.append(f"{sent.url}: {sent.failure}")
+        ),
+    )
+    yield made
+    context.close()
+    assert made.wrong == []

@@ -1,0 +1,197 @@
+"""Walks every page as every person, wide and narrow, light and dark, and uses what is on them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+
+from ingest.models import Source, Span
+from tests.e2e import estate
+from tests.e2e.conftest import NARROW, WIDE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
+
+SERIOUS = ("serious", "critical")
+PAGES = (
+    "/",
+    "/costs?group_by=model&compare=previous",
+    "/requests?tab=recent",
+    "/gpus?range=7d",
+    "/sources",
+    "/sources/new",
+    "/sources/new?kind=gpu",
+    "/prices",
+    "/settings/tokens",
+    "/settings/audit?verify=1",
+)
+
+
+def every_page() -> list[str]:
+    span = Span.objects.order_by("-started_at").first()
+    source = Source.objects.get(name="Support chat traces")
+    bill = Source.objects.get(kind="focus_csv")
+    delivery = bill.deliveries.get()
+    return [
+        *PAGES,
+        f"/sources/{source.pk}",
+        f"/sources/{bill.pk}",
+        f"/deliveries/{delivery.pk}",
+        f"/requests/{span.project_id}/{span.day}/{span.key}",
+    ]
+
+
+def violations(tab) -> list[str]:
+    """What axe finds that keeps somebody out."""
+    tab.page.evaluate(AXE_SCRIPT)
+    found = tab.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{tab.page.url}: {one['id']} at {node['target']}: {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+
+
+def test_every_page_is_whole_and_accessible_in_any_size_and_theme(tab):
+    tab.sign_in("ada")
+    wrong = []
+    for path in every_page():
+        for size, theme in ((WIDE, "light"), (NARROW, "dark")):
+            tab.show(size, theme)
+            answer = tab.open(path)
+            assert answer.status == 200, path
+            wrong += violations(tab)
+            if tab.overflow > 0:
+                wrong.append(f"{path} is {tab.overflow} px wider than {size['width']}")
+    assert "\n".join(wrong) == ""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_signing_in_is_accessible(tab, theme):
+    for size in (WIDE, NARROW):
+        tab.show(size, theme)
+        tab.open("/sign-in")
+        assert violations(tab) == []
+        assert tab.overflow <= 0
+
+
+def test_everybody_can_follow_every_link_of_their_navigation(tab):
+    for username in estate.PEOPLE:
+        tab.sign_in(username)
+        links = tab.page.locator("#nav a.nav-link")
+        addresses = [links.nth(at).get_attribute("href") for at in range(links.count())]
+        assert len(addresses) == {"cleo": 6, "ben": 8, "ada": 8}.get(username, 7)
+        for address in addresses:
+            assert tab.open(address).status == 200, (username, address)
+
+
+def test_charts_are_drawn_and_follow_the_theme(tab):
+    tab.sign_in("asha")
+    bars = tab.page.locator(".chart-plot .bars path").first
+    assert bars.count() == 1
+    before = bars.evaluate("bar => getComputedStyle(bar).fill")
+    tab.page.get_by_role("button", name="Theme: system").click()
+    tab.page.get_by_role("button", name="Theme: light").click()
+    assert tab.page.get_by_role("button", name="Theme: dark").is_visible()
+    bars = tab.page.locator(".chart-plot .bars path").first
+    assert bars.evaluate("bar => getComputedStyle(bar).fill") != before
+    tab.open("/costs")
+    assert tab.page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_table_of_a_chart_holds_the_numbers_that_are_drawn(tab):
+    tab.sign_in("asha")
+    tab.open("/costs?group_by=model&range=14d&basis=usage")
+    tab.page.get_by_text("Show table").click()
+    rows = tab.page.locator("#cost-series tbody tr")
+    figure = json.loads(tab.page.locator("#cost-figure").text_content())
+    drawn = [sum(bar["y"][at] or 0 for bar in figure["data"]) for at in range(rows.count())]
+    shown = [
+        float(rows.nth(at).locator("data").nth(1).get_attribute("value") or 0)
+        for at in range(rows.count())
+    ]
+    assert shown == pytest.approx(drawn)
+    assert sum(shown) > 0
+
+
+def test_filters_swap_the_page_and_the_back_button_brings_it_back(tab):
+    tab.sign_in("asha")
+    tab.open("/costs?range=30d&group_by=project&basis=usage")
+    tab.page.evaluate("window.stayed = true")
+    tab.page.get_by_label("Group by").select_option("model")
+    tab.page.get_by_role("heading", name="Cost by model").wait_for()
+    assert "group_by=model" in tab.page.url
+    tab.page.get_by_role("link", name="Requests", exact=True).nth(-1).click()
+    tab.page.locator("th[aria-sort=descending]", has_text="Requests").wait_for()
+    tab.page.locator("#range").click()
+    tab.page.get_by_role("link", name="Last 7 days").click()
+    tab.page.locator("#range", has_text="Last 7 days").wait_for()
+    assert tab.page.evaluate("window.stayed") is True
+    assert tab.page.locator("#announcer").text_content().startswith("Costs, ")
+    assert "range=7d" in tab.page.locator("#nav a", has_text="Requests").get_attribute("href")
+    tab.page.go_back()
+    tab.page.locator("#range", has_text="Last 30 days").wait_for()
+
+
+def test_row_leads_down_to_single_requests(tab):
+    tab.sign_in("asha")
+    tab.open("/costs?group_by=project&basis=usage")
+    tab.page.locator("#costs").get_by_role("link", name="Support chat").click()
+    tab.page.get_by_role("heading", name="Cost by model").wait_for()
+    tab.page.locator("#costs tbody tr", has_text="claude").locator("td a").first.click()
+    tab.page.get_by_role("heading", name="Requests by model").wait_for()
+    tab.page.locator("#spans tbody a").first.click()
+    tab.page.get_by_role("heading", name="What it used").wait_for()
+    assert tab.page.get_by_text("claude-sonnet-4-5").is_visible()
+
+
+def test_page_can_be_used_with_the_keyboard_alone(tab):
+    tab.sign_in("asha")
+    tab.open("/costs")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to content"
+    tab.page.keyboard.press("Enter")
+    assert tab.page.evaluate("document.activeElement.id") == "main"
+    tab.page.locator("#range").focus()
+    tab.page.keyboard.press("Enter")
+    assert tab.page.get_by_role("link", name="Last 7 days").is_visible()
+    tab.page.keyboard.press("Escape")
+    assert tab.page.get_by_role("link", name="Last 7 days").is_hidden()
+    assert tab.page.evaluate("document.activeElement.id") == "range"
+
+
+def test_narrow_screen_has_its_navigation_behind_a_button(tab):
+    tab.sign_in("asha")
+    tab.show(NARROW, "light")
+    tab.open("/")
+    assert tab.page.locator("#nav").is_hidden()
+    tab.page.get_by_role("button", name="Menu").click()
+    tab.page.locator("#nav").get_by_role("link", name="Costs").click()
+    tab.page.get_by_role("heading", name="Costs", exact=True).wait_for()
+
+
+def test_link_to_the_view_is_copied(tab):
+    tab.sign_in("asha")
+    tab.open("/costs?range=7d&group_by=model")
+    tab.page.get_by_role("button", name="Copy link").click()
+    tab.page.get_by_role("button", name="Copied").wait_for()
+    assert tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
+
+
+def test_pages_can_be_read_without_javascript(browser, site):
+    context = browser.new_context(java_script_enabled=False, viewport=WIDE)
+    page = context.new_page()
+    page.goto(f"{site}/sign-in")
+    page.get_by_label("User name").fill("asha")
+    page.get_by_label("Password").fill(estate.PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.goto(f"{site}/costs")
+    page.get_by_label("Group by").select_option("model")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    assert page.get_by_role("heading", name="Cost by model").is_visible()
+    page.get_by_text("Show table").click()
+    assert page.locator("#cost-series").is_visible()
+    assert page.locator(".chart-plot").is_hidden()
+    context.close()
