@@ -82,6 +82,12 @@ ADMIN_SITE_PERMISSIONS = (
     "ingest.add_source",
     "ingest.change_source",
     "ingest.view_source",
+    "ingest.view_token",
+    "ingest.change_token",
+    "ingest.view_pull",
+    "ingest.view_delivery",
+    "ingest.view_reject",
+    "ingest.view_job",
 )
 """What the role admin may do on Django's own admin pages; nobody else may open them."""
 

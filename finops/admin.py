@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.db import transaction
@@ -66,11 +67,27 @@ class PersonAdmin(Audited, UserAdmin):
         return False
 
 
+class MembershipForm(forms.ModelForm):
+    """Two people make an approver: whoever hands out roles gets theirs from somebody else."""
+
+    giver: User
+
+    def clean_user(self) -> User:
+        user = self.cleaned_data["user"]
+        if user == self.giver:
+            raise forms.ValidationError("Nobody gives a role to themselves; ask another admin.")
+        return user
+
+
 @admin.register(Membership)
 class MembershipAdmin(Audited):
+    form = MembershipForm
     list_display = ("user", "role", "team", "project")
     list_filter = ("role",)
     list_select_related = ("user", "role", "team", "project")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return type("Form", (super().get_form(request, obj, **kwargs),), {"giver": request.user})
 
 
 @admin.register(BillMatch)

@@ -50,6 +50,8 @@ def give_role(
     via: str,
 ) -> Membership:
     """The organisation's when neither team nor project is named. Safe to repeat."""
+    if by is not None and by.pk == user.pk:
+        raise Refused("Nobody gives a role to themselves; ask another admin.")
     with transaction.atomic():
         membership, is_new = Membership.objects.get_or_create(
             user=user, role=Group.objects.get(name=role), team=team, project=project

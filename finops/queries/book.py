@@ -53,7 +53,9 @@ HARDWARE = {
 BILL = {
     "project": "(SELECT id::text FROM unclaimed)",
     "provider": "coalesce(m.usage_provider, d.provider)",
-    "model": f"'{NOT_ON_BILL}'",
+    # A bill knows no models, but what a model's provider charges for is named by its SKU.
+    "model": "CASE WHEN m.usage_provider <> '' AND d.sku <> '' THEN d.sku"
+    f" ELSE '{NOT_ON_BILL}' END",
     "service": "d.service",
     "kind": f"'{NOT_ON_BILL}'",
     "tier": f"'{NOT_ON_BILL}'",

@@ -149,7 +149,7 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 999.5:
         return f"{milliseconds:.0f} ms"
     if milliseconds < 59_950:
-        return f"{milliseconds / 1000:.3g} s"
+        return f"{milliseconds / 1000:.{2 if milliseconds < 9_995 else 1}f} s"
     return _span(timedelta(milliseconds=milliseconds))
 
 

@@ -24,6 +24,7 @@ from .figures import (
     Chart,
     Figure,
     count_figure,
+    known_cost,
     money_figure,
     point_label,
     provisional_badge,
@@ -37,6 +38,7 @@ from .tables import (
     Row,
     Table,
     change_cell,
+    cost_cell,
     count_cell,
     csv_response,
     money_cell,
@@ -92,7 +94,7 @@ def show(request: HttpRequest) -> HttpResponse:
         has_charts=True,
         can_look_back=filters.bills and filters.basis != "usage",
         figures=figures(total, table, filters),
-        chart=cost_chart(series, view, filters),
+        chart=cost_chart(series, table, view, filters),
         table=cost_table(table, view, filters),
         groups=group_choices(filters, groups_for(filters)),
         second_groups=second_choices(filters, groups_for(filters)),
@@ -133,8 +135,9 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
         money_figure(
             "total",
             "Total",
-            total.cost,
+            known_cost(total, total),
             total.currency,
+            reason="Nothing in this period has a price.",
             note=note.strip(),
             definition=BASIS_HELP[filters.basis],
             badge=badge if filters.basis == "book" else "",
@@ -176,7 +179,9 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
     ]
 
 
-def cost_chart(series: Series, view: View, filters: Filters) -> Chart:
+def cost_chart(series: Series, table: SpendTable, view: View, filters: Filters) -> Chart:
+    """Groups without any price are in the table beside it, and not drawn as nothing."""
+    unpriced = {row.keys for row in table.rows if known_cost(row, table.total) is None}
     stacks = [
         charts.Stack(
             line.label,
@@ -185,12 +190,13 @@ def cost_chart(series: Series, view: View, filters: Filters) -> Chart:
             is_rest=line.keys == (OTHER,),
         )
         for line in series.lines
+        if line.keys not in unpriced
     ]
     since = provisional_from(series) if filters.basis == "book" else None
     drawing = charts.stacked_costs(series.points, stacks, series.currency, since)
     badge = f"Provisional from {point_label(since)}" if since else ""
     title = "Cost per hour" if series.step == "hour" else "Cost per day"
-    return Chart("cost", title, drawing, series_table(series), badge)
+    return Chart("cost", title, drawing, series_table(series, unpriced), badge)
 
 
 def provisional_from(series: Series):
@@ -201,17 +207,22 @@ def provisional_from(series: Series):
     return series.points[covered[-1] + 1]
 
 
-def series_table(series: Series) -> Table:
+def series_table(series: Series, unpriced: set[tuple[str, ...]]) -> Table:
+    priced = [line for line in series.lines if line.keys not in unpriced]
     columns = (
         Column("When"),
         Column("Total", number=True),
         *(Column(line.label, number=True) for line in series.lines),
     )
-    totals = charts.step_totals(line.values for line in series.lines)
+    totals = charts.step_totals(line.values for line in priced)
     rows = []
     for at, point in enumerate(series.points if totals else ()):
-        amounts = [line.values[at] for line in series.lines]
-        cells = [money_cell(amount, series.currency) for amount in amounts]
+        cells = [
+            cost_cell(None, series.currency)
+            if line.keys in unpriced
+            else money_cell(line.values[at], series.currency)
+            for line in series.lines
+        ]
         total = money_cell(totals[at], series.currency)
         rows.append(Row((words_cell(point_label(point)), total, *cells)))
     return Table("cost-series", "Cost over time by group", columns, tuple(rows))
@@ -232,7 +243,7 @@ def cost_table(table: SpendTable, view: View, filters: Filters) -> Table:
         Column("Usage unknown", "unknown", number=True, help="Requests that named no usage"),
     )
     labels = (words_cell("Total"), *(words_cell("") for _ in table.group_by[1:]))
-    total = (*labels, *measure_cells(table.total, table.currency, filters))
+    total = (*labels, *measure_cells(table.total, table, filters))
     name = " and ".join(GROUP_LABELS[group].lower() for group in table.group_by)
     made = Table(
         "costs",
@@ -253,16 +264,17 @@ def compare_columns() -> tuple[Column, ...]:
 def cost_row(row, table: SpendTable, view: View, filters: Filters) -> Row:
     labels = [words_cell(label or "none given") for label in row.labels]
     labels[0] = replace(labels[0], href=row_href(view, filters, row.keys))
-    return Row((*labels, *measure_cells(row, table.currency, filters, view)))
+    return Row((*labels, *measure_cells(row, table, filters, view)))
 
 
-def measure_cells(row, currency: str, filters: Filters, view: View | None = None):
+def measure_cells(row, table: SpendTable, filters: Filters, view: View | None = None):
+    currency, cost = table.currency, known_cost(row, table.total)
     href = requests_href(view, filters, row.keys) if view and row.requests else ""
     compared = (money_cell(row.previous, currency), change_cell(row.change, row.previous))
     return (
-        money_cell(row.cost, currency),
+        cost_cell(cost, currency),
         *(compared if filters.compare else ()),
-        share_cell(row.share, meter=row.share if view else None),
+        NONE if cost is None else share_cell(row.share, meter=row.share if view else None),
         count_cell(row.requests, href=href),
         count_cell(row.tokens),
         unit_cell(row.per_million_tokens, currency) if row.tokens else NONE,

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from finops.charts import Drawing
+from finops.queries.spend import Amounts
 from finops.queries.stamp import Stamped
 from finops.templatetags import words
 
@@ -106,6 +107,15 @@ def count_figure(id: str, label: str, number: float | None, **more: Any) -> Figu
 def unknown_figure(id: str, label: str, reason: str, **more: Any) -> Figure:
     more["note"] = reason
     return Figure(id, label, "Unknown", is_unknown=True, **more)
+
+
+def known_cost(row: Amounts, total: Amounts) -> Decimal | None:
+    """None when all there is has no price: a zero would say that it was free."""
+    if row.cost or row.usage_cost or not row.requests:
+        return row.cost
+    all_unpriced = row.unpriced_spans + row.unknown_spans >= row.requests
+    # A model of a pool has no spans to miss a price; what is missing is that of the hardware.
+    return None if all_unpriced or total.unpriced_gpu_hours else row.cost
 
 
 def provisional_badge(share: float) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from finops.queries.gpus import GpuRow, PoolRow, PoolTable, UtilizationSeries, u
 from finops.queries.gpus import pools as pools_of
 from finops.templatetags import words
 
-from .figures import Chart, Figure, money_figure, point_label, stamped
+from .figures import Chart, Figure, money_figure, point_label, stamped, unit_figure
 from .page import View, csv_action, needs, page
 from .tables import (
     Cell,

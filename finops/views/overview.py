@@ -20,6 +20,7 @@ from .figures import (
     Chart,
     Figure,
     count_figure,
+    known_cost,
     money_figure,
     provisional_badge,
     stamped,
@@ -28,7 +29,17 @@ from .figures import (
 )
 from .page import GROUP_LABELS, View, currency_choices, needs, page
 from .sources import health_table, push_snippet
-from .tables import NONE, Column, Row, Table, day_cell, money_cell, share_cell, words_cell
+from .tables import (
+    NONE,
+    Column,
+    Row,
+    Table,
+    cost_cell,
+    day_cell,
+    money_cell,
+    share_cell,
+    words_cell,
+)
 
 TOP = 5
 LEAST_AHEAD = timedelta(days=7)
@@ -97,8 +108,9 @@ def spend_figure(result: Overview, view: View) -> Figure:
     return money_figure(
         "spend",
         "Spend",
-        spend.cost,
+        known_cost(spend, spend),
         spend.currency,
+        reason="Nothing in this period has a price.",
         note=note,
         href=view.to("costs"),
         definition="Complete bills where there are any; elsewhere requests times the prices that "
@@ -291,7 +303,7 @@ def top_table(table: SpendTable, view: View, group: str, caption: str) -> Table:
             Row(
                 (
                     words_cell(row.labels[0], href=href),
-                    money_cell(row.cost, table.currency),
+                    cost_cell(known_cost(row, table.total), table.currency),
                     share_cell(row.share, meter=row.share),
                 )
             )

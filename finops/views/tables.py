@@ -127,6 +127,13 @@ def money_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
     return Cell(text=words.money(amount, currency), value=plain(amount), order=amount, **more)
 
 
+def cost_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
+    """A cost, or that there is no price to make one from."""
+    if amount is None:
+        return Cell(text="no price", value="", unknown=True)
+    return money_cell(amount, currency, **more)
+
+
 def unit_cell(amount: Decimal | None, currency: str, **more: Any) -> Cell:
     if amount is None:
         return unknown_cell(**more)

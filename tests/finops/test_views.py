@@ -167,7 +167,7 @@ def test_total_is_the_sum_of_its_rows_to_the_last_digit(sign_in):
     from decimal import Decimal
 
     rows = csv_of(sign_in("asha"), "/costs.csv?group_by=model")
-    costs = [Decimal(row[1]) for row in rows[1:]]
+    costs = [Decimal(row[1]) for row in rows[1:] if row[1]]
     assert sum(costs[:-1]) == costs[-1] > 0
 
 
@@ -230,6 +230,28 @@ def test_unknown_hardware_price_is_unknown_and_not_zero(sign_in):
     assert "Paid About Paid" in words
     assert "Unknown Give the pool a GPU count and its hardware a price." in words
     assert "$0.00" not in words
+
+
+def test_model_without_a_price_costs_something_unknown_and_not_nothing(sign_in):
+    client = sign_in("asha")
+    page = Page(client.get("/costs?group_by=model").text)
+    (row,) = [row for row in page.tables["costs"] if row[0] == "gpt-house-tuned"]
+    assert row[1:3] == ["", ""]
+    assert "gpt-house-tuned no price" in page.words
+    alone = Page(client.get("/costs?f.model=gpt-house-tuned").text).words
+    assert "Total About Total" in alone
+    assert "Unknown Nothing in this period has a price." in alone
+    assert "$0.00" not in alone
+
+
+def test_model_of_a_pool_without_a_hardware_price_is_not_free(sign_in):
+    from finops.models import PoolQuarter
+
+    PoolQuarter.objects.exclude(model="").delete()
+    PoolQuarter.objects.update(allocated=None, used=None)
+    page = Page(sign_in("asha").get("/costs?group_by=model").text)
+    (row,) = [row for row in page.tables["costs"] if row[0] == "in-house-7b"]
+    assert row[1] == ""
 
 
 def test_simulated_gpus_are_called_so(sign_in):

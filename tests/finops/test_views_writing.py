@@ -213,7 +213,8 @@ def test_uploaded_bill_is_counted_and_the_same_again_changes_nothing(sign_in):
     assert "The very same file came on" in words_of(again)
     assert Delivery.objects.filter(name="september.csv").count() == 1
     refused = Reject.objects.filter(delivery__name="september.csv")
-    assert [(row.field, row.line) for row in refused] == [("BilledCost", 3)]  # the heading is the first
+    # The heading is the first line.
+    assert [(row.field, row.line) for row in refused] == [("BilledCost", 3)]
 
 
 def test_upload_is_audited_with_its_fingerprint(sign_in):
