@@ -88,6 +88,7 @@ MEASURES = (
     "unknown_spans",
     "unknown_lines",
     "unpriced_gpu_s",
+    "answered",
 )
 
 
@@ -275,7 +276,7 @@ SELECT {_keys(USAGE, keys, time_column if step else None)}, c.currency,
     sum(c.cost) FILTER (WHERE {counted}) AS cost, 0::numeric AS reconciled,
     sum(c.cost) AS usage_cost, sum(c.cost) AS api_cost, 0::numeric AS hardware_cost,
     {VOLUMES},
-    0::bigint AS unknown_lines, 0::float8 AS unpriced_gpu_s
+    0::bigint AS unknown_lines, 0::float8 AS unpriced_gpu_s, 0::float8 AS answered
 FROM {table} c
 WHERE {within} {_owned(filters)} {_narrowed(USAGE, filters)}
 GROUP BY {_ordinals(keys, step)}"""
@@ -307,7 +308,7 @@ def _usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
     return f"""
 SELECT {_keys(USAGE, keys, "(c.at AT TIME ZONE %(zone)s)::date" if step else None)}, c.currency,
     sum(c.cost), 0::numeric, 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
-    0::bigint, 0::float8
+    0::bigint, 0::float8, 0::float8
 FROM edges w JOIN finops_costquarter c
     ON c.provider = w.provider AND c.at >= w.first AND c.at < w.last
 WHERE true {_owned(filters)} {_narrowed(USAGE, filters)}
@@ -332,7 +333,8 @@ def _hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool
 SELECT {_keys(HARDWARE, keys, time_column)}, q.currency,
     sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated), 0::numeric,
     sum(q.allocated), {NO_VOLUMES}, 0::bigint,
-    coalesce(900 * sum(l.gpu_count) FILTER (WHERE q.model = '' AND q.allocated IS NULL), 0)::float8
+    coalesce(900 * sum(l.gpu_count) FILTER (WHERE q.model = '' AND q.allocated IS NULL), 0)::float8,
+    coalesce(sum(q.requests), 0)::float8
 FROM finops_poolquarter q JOIN ingest_pool l ON l.id = q.pool_id
 WHERE q.at >= %(start_at)s AND q.at < %(end_at)s
     {_shared_in_scope(filters)} {_narrowed(HARDWARE, filters)}
@@ -344,7 +346,7 @@ def _bills(filters: Filters, keys: Sequence[str], step: str) -> str:
     return f"""
 SELECT {_keys(BILL, keys, "d.day" if step else None)}, d.currency,
     sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
-    coalesce(sum(d.lines) FILTER (WHERE {cost} IS NULL), 0)::bigint, 0::float8
+    coalesce(sum(d.lines) FILTER (WHERE {cost} IS NULL), 0)::bigint, 0::float8, 0::float8
 FROM ingest_billday d
 JOIN ingest_deliveryperiod p ON p.id = d.period_id
 JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete

@@ -391,13 +391,21 @@ def _per_million(sums: dict[str, Any]) -> Decimal | None:
     priced, pooled = sums.get("priced_tokens"), sums.get("pool_tokens")
     if priced:
         return _per(sums["api_cost"], 1_000_000, priced)
-    return _per(sums["hardware_cost"], 1_000_000, pooled) if pooled else None
+    if not pooled or not sums.get("hardware_cost"):
+        return None
+    traced = CONTEXT.divide(Decimal(sums["pool_requests"]), Decimal(_answered(sums)))
+    return _per(CONTEXT.multiply(sums["hardware_cost"], traced), 1_000_000, pooled)
 
 
 def _per_thousand(sums: dict[str, Any]) -> Decimal | None:
-    pooled = sums.get("pool_requests") if sums.get("hardware_cost") else 0
-    counted = (sums.get("priced_requests") or 0) + (pooled or 0)
+    pooled = _answered(sums) if sums.get("hardware_cost") else 0
+    counted = (sums.get("priced_requests") or 0) + pooled
     return _per(sums["usage_cost"], 1000, counted) if counted else None
+
+
+def _answered(sums: dict[str, Any]) -> int:
+    """What a pool answered by its own count: traces may tell of a part of it only."""
+    return max(round(sums.get("answered") or 0), sums.get("pool_requests") or 0)
 
 
 def _per(cost: Decimal | None, unit: int, count: Any) -> Decimal | None:
