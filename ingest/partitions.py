@@ -96,6 +96,16 @@ def _exists(cursor, name: str) -> bool:
     return cursor.rowcount == 1
 
 
+def sealed(table: Partitioned, days: Iterable[date]) -> set[date]:
+    """Those of the days whose facts were dropped: recomputing them would lose their rollups."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT day FROM ingest_sealedday WHERE "table" = %s AND day = ANY(%s)',
+            [table.table, sorted(set(days))],
+        )
+        return {day for (day,) in cursor.fetchall()}
+
+
 def existing(table: Partitioned) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -130,6 +140,11 @@ def _drop(table: Partitioned, name: str, day: date, cutoff: date) -> bool:
         )
         if cursor.fetchone()[0]:
             return False
+        cursor.execute(
+            'INSERT INTO ingest_sealedday ("table", day, sealed_at) VALUES (%s, %s, now())'
+            " ON CONFLICT DO NOTHING",
+            [table.table, day],
+        )
         cursor.execute(f"DROP TABLE {name}")
         for follower in table.followers:
             cursor.execute(f"DELETE FROM {follower} WHERE day = %s", [day])

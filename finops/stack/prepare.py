@@ -150,6 +150,9 @@ def find_installer() -> Uv | Pip | PipInside:
     uv = shutil.which("uv")
     # A version manager may put a name on the path that leads nowhere.
     if uv and works(uv, "--version"):
+        # The system's certificates, as pip takes: a company's own authority is known there.
+        for name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"):  # its name today and before
+            os.environ.setdefault(name, "1")
         return Uv(uv)
     if works(base_python(), "-m", "pip", "--python", base_python(), "--version"):
         return Pip()

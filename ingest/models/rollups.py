@@ -43,6 +43,15 @@ class RolledHour(models.Model):
         indexes = [models.Index(fields=["rolled_at"], name="rolled_hour_at")]
 
 
+class SealedDay(models.Model):
+    """A day whose raw facts were dropped: its rollups are all there is, and stay as they are."""
+
+    pk = models.CompositePrimaryKey("table", "day")
+    table = models.TextField()
+    day = models.DateField()
+    sealed_at = models.DateTimeField(auto_now_add=True)
+
+
 class SpanSums(models.Model):
     """What is summed. Token columns are sums of known counts; `usage_unknown` counts the rest."""
 

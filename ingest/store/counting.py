@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -80,6 +80,11 @@ def copy_rows(
 
 def project_of(source: Source) -> int:
     return source.project_id or Project.objects.unallocated().pk
+
+
+def sealed_reject(day: date, external_id: str) -> RejectRecord:
+    detail = f"{day} is past the retention and closed: its sums stay, late facts are kept here."
+    return RejectRecord("sealed_day", "day", detail, external_id)
 
 
 def quarantine_rejects(

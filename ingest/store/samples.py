@@ -29,6 +29,7 @@ from .counting import (
     mark_dirty,
     note_success,
     quarantine_rejects,
+    sealed_reject,
 )
 
 
@@ -56,6 +57,7 @@ def metrics(
             ("series_id", "value"),
             ("int8", "float8"),
             [(day, at, identity, value) for (identity, at), (day, value) in sorted(rows.items())],
+            refused,
         )
         quarantine_rejects(source, refused)
         counts = stored + Counts(stale=len(sound) - len(rows), rejected=len(refused))
@@ -80,6 +82,7 @@ def gpus(
         for reading in batch.readings
         if not _reading_refused(reading, refused)
     }
+    repeats = len(batch.readings) - len(readings) - (len(refused) - len(rejects))
     with delivery_transaction(lease) as cursor:
         known = _gpu_ids(cursor, pool, batch, list(readings.values()))
         stored = _write(
@@ -97,9 +100,9 @@ def gpus(
                 )
                 for (uuid, at), reading in sorted(readings.items())
             ],
+            refused,
         )
         quarantine_rejects(source, refused)
-        repeats = len(batch.readings) - len(readings) - (len(refused) - len(rejects))
         counts = stored + Counts(stale=repeats, rejected=len(refused))
         count_into_hour(cursor, source, counts)
         note_success(cursor, source, max((at for _, at in readings), default=None), position)
@@ -136,8 +139,12 @@ def _write(
     columns: Sequence[str],
     types: Sequence[str],
     rows: Sequence[tuple[Any, ...]],
+    refused: list[Reject],
 ) -> Counts:
     """Upsert readings (day, at, identity, values…) and mark their hours."""
+    closed = partitions.sealed(table, {row[0] for row in rows})
+    refused += [sealed_reject(row[0], str(row[2])) for row in rows if row[0] in closed]
+    rows = [row for row in rows if row[0] not in closed]
     if not rows:
         return Counts()
     partitions.ensure(table, {row[0] for row in rows})

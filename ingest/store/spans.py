@@ -24,6 +24,7 @@ from .counting import (
     note_success,
     project_of,
     quarantine_rejects,
+    sealed_reject,
 )
 
 TEXTS = (
@@ -120,6 +121,7 @@ def spans(
     latest, repeats = _latest_of_each(project, sound)
     with delivery_transaction(lease) as cursor:
         changed = Counts()
+        latest = _without_sealed(latest, refused)
         if latest:
             partitions.ensure(partitions.SPAN, {row[0] for row in latest.values()})
             _stage(cursor, latest)
@@ -174,6 +176,16 @@ def _row(project: int, key: UUID, record: SpanRecord) -> tuple[Any, ...]:
         dict(record.attributes) if record.attributes else None,
         *_plain(record),
     )
+
+
+def _without_sealed(
+    rows: dict[UUID, tuple[Any, ...]], refused: list[Reject]
+) -> dict[UUID, tuple[Any, ...]]:
+    closed = partitions.sealed(partitions.SPAN, {row[0] for row in rows.values()})
+    if not closed:
+        return rows
+    refused += [sealed_reject(row[0], str(key)) for key, row in rows.items() if row[0] in closed]
+    return {key: row for key, row in rows.items() if row[0] not in closed}
 
 
 def _stage(cursor: Any, rows: dict[UUID, tuple[Any, ...]]) -> None:

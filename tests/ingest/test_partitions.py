@@ -5,9 +5,9 @@ from django.db import connection
 from django.utils import timezone
 
 from ingest import partitions, store
-from ingest.models import Span, SpanKey
+from ingest.models import Reject, Span, SpanDay, SpanKey
 from ingest.rollup import roll_up
-from tests.ingest.make import NOON, span
+from tests.ingest.make import NOON, metric, span
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +38,26 @@ def test_expired_day_goes_with_its_keys_once_it_is_rolled_up(source):
     assert THAT_DAY in partitions.drop_expired(LATER)
     assert not Span.objects.exists()
     assert not SpanKey.objects.exists()
+
+
+def test_late_span_of_a_dropped_day_is_quarantined_and_the_sums_stay(source):
+    store.spans(source, [span(1), span(2)])
+    roll_up()
+    age_everything()
+    partitions.drop_expired(LATER)
+    assert store.spans(source, [span(3)]) == store.Counts(rejected=1)
+    assert Reject.objects.get().reason == "sealed_day"
+    roll_up()
+    assert SpanDay.objects.get().spans == 2
+
+
+def test_late_reading_of_a_dropped_day_is_quarantined(pool_source):
+    at = NOON - timedelta(days=300)
+    store.metrics(pool_source, [metric("nv_up", 1, at)])
+    roll_up()
+    partitions.drop_expired(NOON.date())
+    counts = store.metrics(pool_source, [metric("nv_up", 2, at + timedelta(seconds=15))])
+    assert counts == store.Counts(rejected=1)
 
 
 def test_old_traffic_loaded_today_is_kept(source):
