@@ -17,4 +17,8 @@ class FinopsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # Makes our Celery application the current one, so that every process, and not only a
+        # worker, nudges through the broker of the settings.
+        from finops import celery  # noqa: F401
+
         atexit.register(close_pools)

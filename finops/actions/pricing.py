@@ -298,7 +298,7 @@ def _pin(
 NO_PRICE = "No price for this model and tier"
 NOT_SAID = "Its usage was not reported"
 NOT_PRICED_YET = "Not priced yet"
-BY_THE_HOUR = "Served by a pool, which is paid by the hour"
+BY_THE_HOUR = "Paid by the hour"
 AT_ITS_CHILD = "Counted at the span below it"
 NOT_CHARGED = "Not charged by usage"
 

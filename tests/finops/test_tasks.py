@@ -1,3 +1,8 @@
+import subprocess
+import sys
+
+from django.conf import settings
+
 from finops import tasks
 from finops.actions import forecasting, pricing
 from finops.schedule import FINOPS_BEAT
@@ -29,3 +34,11 @@ def test_every_scheduled_task_exists():
     names = {entry["task"].removeprefix("finops.tasks.") for entry in FINOPS_BEAT.values()}
     assert names == {"price", "refresh_forecasts"}
     assert all(callable(getattr(tasks, name)) for name in names)
+
+
+def test_every_process_nudges_through_our_own_broker():
+    """Asked of a fresh process: this one has imported the Celery application for other tests."""
+    code = "from celery import current_app as app; print(app.main, app.conf.broker_url)"
+    command = [sys.executable, "manage.py", "shell", "-v0", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["breakeven", settings.CELERY_BROKER_URL]

@@ -203,7 +203,7 @@ def test_span_without_money_says_why(source, pool, book):
         (Money(Decimal("0.000027"), "USD"), ""),
         (None, "No price for this model and tier"),
         (None, "Its usage was not reported"),
-        (None, "Served by a pool, which is paid by the hour"),
+        (None, "Paid by the hour"),
         (None, "Not charged by usage"),
         (Money(Decimal("0.000027"), "USD"), ""),
         (None, "Counted at the span below it"),
