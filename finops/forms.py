@@ -185,7 +185,7 @@ class OwnPriceForm(forms.Form):
         coerce=int,
         choices=[(band, f"{band:,} tokens") for band in INPUT_BANDS],
     )
-    valid_from = MomentField(required=False, help_text="Empty: since ever.")
+    valid_from = MomentField(required=False, help_text="Empty: it has always held.")
     note = forms.CharField(max_length=200, required=False, help_text="Why, as in: contract 2026.")
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -208,7 +208,7 @@ class HardwarePriceForm(forms.Form):
         widget=forms.TextInput({"inputmode": "decimal"}),
     )
     currency = forms.CharField(max_length=3, min_length=3)
-    valid_from = MomentField(required=False, help_text="Empty: since ever.")
+    valid_from = MomentField(required=False, help_text="Empty: it has always held.")
     note = forms.CharField(max_length=200, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -222,7 +222,7 @@ class HardwarePriceForm(forms.Form):
 class AccessTokenForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="What it is for, as in: weekly report.")
     scope = forms.ChoiceField(
-        label="May",
+        label="Scope",
         choices=[("read", "read"), ("write", "read and write"), ("admin", "everything I may")],
     )
     expires_on = forms.DateField(

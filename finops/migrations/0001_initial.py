@@ -197,7 +197,7 @@ class Migration(migrations.Migration):
                 ('unit', models.CharField(choices=[('input', 'input'), ('cache_read', 'cache_read'), ('cache_write_5m', 'cache_write_5m'), ('cache_write_1h', 'cache_write_1h'), ('output', 'output'), ('reasoning', 'reasoning'), ('audio_input', 'audio_input'), ('audio_output', 'audio_output'), ('image_input', 'image_input'), ('request', 'request')], max_length=20)),
                 ('tier', models.CharField(default='standard', max_length=40)),
                 ('input_over', models.PositiveIntegerField(default=0, help_text='Holds for requests whose whole prompt has more tokens than this.')),
-                ('valid_from', models.DateTimeField(blank=True, help_text='Empty: since ever.', null=True)),
+                ('valid_from', models.DateTimeField(blank=True, help_text='Empty: it has always held.', null=True)),
                 ('time_from', models.TimeField(blank=True, null=True)),
                 ('time_to', models.TimeField(blank=True, null=True)),
                 ('amount', models.DecimalField(decimal_places=20, max_digits=38)),

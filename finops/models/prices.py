@@ -41,7 +41,7 @@ class Price(models.Model):
     input_over = models.PositiveIntegerField(
         default=0, help_text="Holds for requests whose whole prompt has more tokens than this."
     )
-    valid_from = models.DateTimeField(null=True, blank=True, help_text="Empty: since ever.")
+    valid_from = models.DateTimeField(null=True, blank=True, help_text="Empty: it has always held.")
     time_from = models.TimeField(null=True, blank=True)
     time_to = models.TimeField(null=True, blank=True)
     amount = money()

@@ -207,7 +207,7 @@ def hardware_table(rows: list[HardwarePrice]) -> Table:
             (
                 words_cell(row.hardware),
                 unit_price_cell(row.hourly, row.currency),
-                time_cell(row.valid_from) if row.valid_from else words_cell("since ever"),
+                time_cell(row.valid_from) if row.valid_from else words_cell("always"),
             )
         )
         for row in rows
