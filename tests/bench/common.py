@@ -28,6 +28,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
 def setup_django() -> None:
     """Migrate the database that `./run bench` started."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finops.settings")
+    os.environ.setdefault("BREAKEVEN_LOG_LEVEL", "WARNING")  # the table is what is to be read
     import django
     from django.core.management import call_command
 
