@@ -25,6 +25,14 @@ def require(kind: str, reason: str | None) -> None:
     pytest.skip(f"{kind}: {reason}")
 
 
+def pytest_configure():
+    """Pages need no collected static files here; the launcher's own test collects them."""
+    from django.conf import settings
+
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+
+
 @pytest.fixture
 def shared():
     """Path of a file of the development data, which is no part of the project."""
