@@ -1,47 +1,19 @@
 """Keeps rows that could not be taken readable for a repair, and for nobody else.
 
-Knows encryption with rotating keys and how to strip prompt text. Refuses to store anything.
+Knows how to strip prompt text. Refuses to store anything.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
 
 from ingest.privacy import looks_like_text, names_text
 
 MAX_PAYLOAD_BYTES = 16 * 1024
 """Enough to see what is wrong with a row; a hostile one must not fill the disk."""
 DEEPEST = 8
-
-
-class CannotDecrypt(Exception):
-    """None of the configured keys opens this."""
-
-
-def encrypt(payload: bytes) -> bytes:
-    """Encrypt with the newest key."""
-    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(payload)
-
-
-def decrypt(token: bytes) -> bytes:
-    """Decrypt with whichever key fits."""
-    try:
-        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(bytes(token))
-    except InvalidToken:
-        raise CannotDecrypt(
-            "None of BREAKEVEN_ENCRYPTION_KEYS opens this row; add the key it was written with."
-        ) from None
-
-
-@lru_cache(maxsize=4)
-def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
 
 
 def redact(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import quarantine
+from ingest import encryption
 from ingest.jobs import Lease
 from ingest.models import Delivery, Project, Reject, Source
 from ingest.records import Reject as RejectRecord
@@ -99,7 +99,7 @@ def quarantine_rejects(
             detail=reject.detail,
             external_id=reject.external_id[:200],
             line=reject.line,
-            payload=quarantine.encrypt(reject.payload) if reject.payload else b"",
+            payload=encryption.encrypt(reject.payload) if reject.payload else b"",
         )
         for reject in rejects
     )

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from gpu_probe import wire
-from ingest import privacy, quarantine, tokens, views
+from ingest import encryption, privacy, tokens, views
 from ingest.models import GpuSample, Reject, Score, Span
 from ingest.models import Project as ProjectModel
 from tests.factories.ingest import PoolFactory, ProjectFactory, SourceFactory, push_token
@@ -137,7 +137,7 @@ def test_rejected_spans_are_counted_and_quarantined_without_text(post, source):
     assert sorted(Reject.objects.values_list("reason", flat=True)) == [
         "bad_tokens", "in_the_future",
     ]  # fmt: skip
-    kept = quarantine.decrypt(Reject.objects.get(reason="bad_tokens").payload)
+    kept = encryption.decrypt(Reject.objects.get(reason="bad_tokens").payload)
     assert b"Rumpelstilzchen" not in kept
     assert json.loads(kept)["gen_ai.usage.output_tokens"] == -1
 
