@@ -1,0 +1,21 @@
+"""Puts the servers' admin keys under the newest of BREAKEVEN_ENCRYPTION_KEYS."""
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from finops import audit
+from ingest import encryption
+from optimiser.models import Server
+
+
+class Command(BaseCommand):
+    help = "Encrypt the stored secrets with the newest key, so that older ones can be taken away."
+
+    def handle(self, **options):
+        with transaction.atomic():
+            servers = list(Server.objects.select_for_update().exclude(admin_key=None))
+            for server in servers:
+                server.admin_key = encryption.rotate(server.admin_key)
+                server.save(update_fields=["admin_key"])
+                audit.record(None, "command", "server.rotate_key", server, {"name": server.name})
+        self.stdout.write(f"Secrets now under the newest key: {len(servers)}.")
