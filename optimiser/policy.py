@@ -97,11 +97,17 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 LEAST_FOR_PEOPLE = Policy(blocks=8, block_s=20.0, washout_s=5.0, looks=1, settle_s=5.0)
 """What the pages and the API accept at the least; below that a verdict is noise."""
 
+LEAST_FOR_SAMPLES = Policy(
+    blocks=8, block_s=3.0, washout_s=1.0, looks=1, settle_s=3.0, book_least_minutes=1.0
+)
+"""The same where everything is marked as sample data, so that the loop can be seen in minutes."""
 
-def check_for_people(policy: Policy) -> Policy:
+
+def check_for_people(policy: Policy, *, is_sample: bool = False) -> Policy:
     """The policy, if a person may ask for it; BadPolicy otherwise."""
+    limits = LEAST_FOR_SAMPLES if is_sample else LEAST_FOR_PEOPLE
     for name in ("blocks", "block_s", "washout_s", "settle_s", "book_least_minutes"):
-        least = getattr(LEAST_FOR_PEOPLE, name)
+        least = getattr(limits, name)
         if getattr(policy, name) < least:
             raise BadPolicy(name, f"must be at least {least:g}.")
     return policy

@@ -52,3 +52,11 @@ def test_people_may_not_ask_for_an_experiment_too_short_to_mean_anything(short):
         check_for_people(Policy(**short))
 
     assert [bad.value.field] == list(short)
+
+
+def test_sample_data_allows_shorter_experiments():
+    short = Policy(blocks=8, block_s=3.0, washout_s=1.0, looks=2, settle_s=3.0)
+
+    assert check_for_people(short, is_sample=True) == short
+    with pytest.raises(BadPolicy, match="block_s: must be at least 3"):
+        check_for_people(Policy(block_s=2.0), is_sample=True)
