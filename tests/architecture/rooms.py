@@ -44,6 +44,14 @@ PURE = (
     "optimiser.demo.history",
     "optimiser.demo.tally",
     "optimiser.demo.traffic",
+    "optimiser.levers",
+    "optimiser.plan",
+    "optimiser.policy",
+    "optimiser.simulate",
+    "optimiser.targets.base",
+    "optimiser.targets.model_config",
+    "optimiser.targets.router",
+    "optimiser.verify",
 )
 # `history` names the demo's GPUs once, where they are simulated.
 PURE_MAY_ALSO_IMPORT = {"optimiser.demo.history": ("optimiser.demo.gpus",)}
@@ -94,7 +102,7 @@ HOMES = {
     "plotly": (),
     "pynvml": ("gpu_probe/nvml.py",),
     "statsmodels": ("finops/series/forecast.py",),
-    "tritonclient": ("optimiser/demo/load.py",),
+    "tritonclient": ("optimiser/demo/", "optimiser/targets/"),
 }
 
 # Django reads its environment in one place. The others are programs with a command line.
