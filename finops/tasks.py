@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from finops.actions import pricing
+from finops.actions import pricing, user_costs
 
 MOST_ROUNDS = 20
 """A task ends within minutes even under a backlog; the next one goes on."""
@@ -19,6 +19,11 @@ def price() -> int:
         if not hours:
             break
     return done
+
+
+@shared_task
+def price_users() -> int:
+    return user_costs.price_user_days()
 
 
 @shared_task

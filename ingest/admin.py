@@ -11,6 +11,9 @@ from django.http import HttpRequest
 from ingest import tokens
 from ingest.models import Delivery, Job, Pool, Project, Pull, Reject, Source, Team, Token
 
+# Only these pages say it; in the model it would need a migration that does nothing.
+Delivery._meta.verbose_name_plural = "deliveries"
+
 
 class ReadOnly(admin.ModelAdmin):
     """What the machines wrote stays as they wrote it."""

@@ -15,6 +15,7 @@ def ensure_unallocated(using: str, **_kwargs: object) -> None:
 
 class IngestConfig(AppConfig):
     name = "ingest"
+    verbose_name = "Owners, sources and what they brought"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -5,12 +5,19 @@ Knows the calendar of partitions. Refuses to drop anything that is not rolled up
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+
+from ingest.sealing import remember_spans
+
+ROLLING_UP = "SELECT pg_advisory_xact_lock{}(hashtextextended('rolling up', 0))"
+"""Shared by everybody who sums facts; held alone by who drops them, so that no day is summed from
+facts that are going."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,10 @@ class Partitioned:
     owner_kind: str = ""
     followers: tuple[str, ...] = ()
     """Tables whose rows of a day go with the partition of that day."""
+    waits_for: str = "false"
+    """What else, in SQL, must still be made of the facts of a `%(day)s`."""
+    remember: Callable[[Any, str, date], None] | None = None
+    """Keeps what must be known of a day after its facts are gone."""
 
     def bounds(self, day: date) -> tuple[date, date]:
         if not self.monthly:
@@ -42,6 +53,10 @@ SPAN = Partitioned(
     arrival="received_at",
     owner_kind="project",
     followers=("ingest_span_key", "ingest_usage_parent", "ingest_span_sighting"),
+    # An accounting day meets up to three days of UTC.
+    waits_for="EXISTS (SELECT FROM ingest_user_day_state WHERE changed <> summed"
+    " AND day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1)",
+    remember=remember_spans,
 )
 METRIC_SAMPLE = Partitioned(
     "ingest_metric_sample", retention="sample", arrival="at", owner_kind="pool"
@@ -117,7 +132,7 @@ def existing(table: Partitioned) -> list[str]:
 
 
 def drop_expired(today: date) -> list[str]:
-    """Drop partitions older than their retention whose hours are all rolled up."""
+    """Drop partitions older than their retention of which everything is summed."""
     dropped = []
     for table in TABLES:
         if table.retention is None:
@@ -131,12 +146,16 @@ def drop_expired(today: date) -> list[str]:
 
 
 def _drop(table: Partitioned, name: str, day: date, cutoff: date) -> bool:
+    """Nobody sums and nobody writes between the look at what is left to do and the end."""
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(ROLLING_UP.format(""))
+        cursor.execute(f"LOCK TABLE {name} IN SHARE MODE")
         cursor.execute(
-            f"SELECT EXISTS (SELECT FROM ingest_dirty_hour WHERE owner_kind = %s"
-            f" AND hour >= %s::date AND hour < %s::date + 1)"
-            f" OR coalesce((SELECT max({table.arrival}) >= %s::date FROM {name}), false)",
-            [table.owner_kind, day, day, cutoff],
+            "SELECT EXISTS (SELECT FROM ingest_dirty_hour WHERE owner_kind = %(owner)s"
+            " AND hour >= %(day)s::date AND hour < %(day)s::date + 1)"
+            f" OR {table.waits_for}"
+            f" OR coalesce((SELECT max({table.arrival}) >= %(cutoff)s::date FROM {name}), false)",
+            {"owner": table.owner_kind, "day": day, "cutoff": cutoff},
         )
         if cursor.fetchone()[0]:
             return False
@@ -145,6 +164,8 @@ def _drop(table: Partitioned, name: str, day: date, cutoff: date) -> bool:
             " ON CONFLICT DO NOTHING",
             [table.table, day],
         )
+        if table.remember:
+            table.remember(cursor, name, day)
         cursor.execute(f"DROP TABLE {name}")
         for follower in table.followers:
             cursor.execute(f"DELETE FROM {follower} WHERE day = %s", [day])

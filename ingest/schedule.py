@@ -7,6 +7,7 @@ def every(seconds: float, task: str) -> dict:
 
 INGEST_BEAT = {
     "roll up": every(3, "ingest.tasks.roll_up"),
+    "sum users": every(20, "ingest.tasks.sum_users"),
     "schedule pulls": every(5, "ingest.tasks.schedule_pulls"),
     "keep house": every(3600, "ingest.tasks.keep_house"),
 }

@@ -18,6 +18,11 @@ def roll_up() -> int:
 
 
 @shared_task
+def sum_users() -> int:
+    return rollup.sum_users(timezone.now())
+
+
+@shared_task
 def schedule_pulls() -> int:
     return pull.schedule(timezone.now())
 

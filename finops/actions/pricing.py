@@ -4,7 +4,8 @@ Knows `RolledHour` (what was summed, and how often) and `PricedHour` (what was p
 book). Refuses increments: an hour is computed anew from its rollup and written over, so doing it
 twice, or dying in the middle, changes nothing.
 
-How a `CostQuarter` row says what it covers. There is one for every `SpanQuarter` row:
+How a `CostQuarter` row says what it covers. There is one for every dimension of a quarter hour,
+spans that came late for a closed day included:
 
 - `currency` is empty when the row carries no amount.
 - `priced_spans`, `unpriced_spans` (used, but the book has no price) and `unknown_spans` (did not
@@ -33,7 +34,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from finops.actions import pool_costs, price_book
-from finops.actions.book_rates import BookRates, Name, quarter_of, quarters_of
+from finops.actions.book_rates import BookRates, quarter_of, quarters_of
 from finops.costing.lines import (
     PAID_BY_REQUEST,
     PAID_BY_USAGE,
@@ -42,12 +43,13 @@ from finops.costing.lines import (
     Usage,
     cost_of_spans,
 )
-from finops.models import PriceBook, PricedHour
+from finops.costing.rates import RateCard
+from finops.models import PriceBook, PricedHour, PricedUserDay
 from finops.money import Money
-from ingest.models import Pool, RolledHour, Span, SpanQuarter, UsageParent
+from ingest.models import Pool, RolledHour, Span, UsageParent
 from ingest.models.rollups import DIMENSIONS
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
-from ingest.rollup.spans import accounting_days, day_start
+from ingest.rollup.spans import EVERY_QUARTER, accounting_days, day_start
 from ingest.store.counting import copy_rows, hour_of
 
 SUMS = (
@@ -161,6 +163,9 @@ def _price_owner(kind: str, owner: int, hours: Sequence[datetime], now: datetime
             if pins:
                 _write_quarters(cursor, owner, pins)
                 _write_days(cursor, owner, list(pins))
+                moved = [hour for hour in pins if _was_moved(priced.get(hour))]
+                if moved:
+                    _forget_users(owner, moved)
         else:
             pool_costs.write(cursor, owner, pins, now)
         _pin(cursor, kind, owner, pins, revisions, now)
@@ -179,13 +184,7 @@ def _write_quarters(cursor: Any, project: int, pins: dict[datetime, PriceBook]) 
         "DELETE FROM finops_costquarter WHERE project_id = %s AND at = ANY(%s)",
         [project, quarters],
     )
-    fields = ("at", *DIMENSIONS, "spans", "errors", "usage_unknown")
-    rows = [
-        (*row[: len(fields)], row[len(fields) :])
-        for row in SpanQuarter.objects.filter(project_id=project, at__in=quarters).values_list(
-            *fields, *TOKEN_FIELDS
-        )
-    ]
+    rows = _usage(cursor, project, quarters)
     served = pool_providers()
     rates = {}
     for book in {book.pk: book for book in pins.values()}.values():
@@ -205,12 +204,27 @@ def _write_quarters(cursor: Any, project: int, pins: dict[datetime, PriceBook]) 
     )
 
 
+def _usage(cursor: Any, project: int, quarters: list[datetime]) -> list[tuple[Any, ...]]:
+    """(time, dimensions…, spans, errors, usage unknown, token counts) of each quarter hour."""
+    keys = ("at", *DIMENSIONS)
+    counts = ("spans", "errors", "usage_unknown", *TOKEN_FIELDS)
+    cursor.execute(
+        f"SELECT {', '.join(keys)}, {', '.join(f'sum({name})::bigint' for name in counts)}"
+        f" FROM {EVERY_QUARTER} WHERE project_id = %s AND at = ANY(%s)"
+        f" GROUP BY {', '.join(keys)}",
+        [project, quarters],
+    )
+    width = len(keys) + 3
+    return [(*row[:width], row[width:]) for row in cursor.fetchall()]
+
+
 def _cost_row(
     project: int, row: tuple[Any, ...], rates: BookRates, served: frozenset[str]
 ) -> tuple[Any, ...]:
     at, service, kind, provider, model, tier, band, spans, errors, unknown, tokens = row
     usage = Usage(kind, dict(zip(TOKEN_CLASSES, tokens, strict=True)), spans, errors, unknown)
-    cost = _cost(usage, rates, (provider, model), tier, band, at, served)
+    card = rates.card((provider, model), tier, band, at)
+    cost = usage_cost(usage, card, provider, served)
     line = cost.line
     return (
         project, at, service, kind, provider, model, tier, band, line.currency,
@@ -220,18 +234,13 @@ def _cost_row(
     )  # fmt: skip
 
 
-def _cost(
-    usage: Usage,
-    rates: BookRates,
-    name: Name,
-    tier: str,
-    band: int,
-    at: datetime,
-    served: frozenset[str],
+def usage_cost(
+    usage: Usage, card: RateCard | None, provider: str, served: frozenset[str]
 ) -> SpansCost:
-    if name[0].casefold() in served:
+    """What some usage of one dimension costs, unless a pool is paid for it by the hour."""
+    if provider.casefold() in served:
         return SpansCost(CostLine(tokens=sum(usage.tokens.values())))
-    return cost_of_spans(usage, rates.card(name, tier, band, at))
+    return cost_of_spans(usage, card)
 
 
 def pool_providers() -> frozenset[str]:
@@ -265,6 +274,17 @@ def _write_days(cursor: Any, project: int, hours: list[datetime]) -> None:
         f" GROUP BY project_id, (at AT TIME ZONE %(zone)s)::date, {keys}",
         values,
     )
+
+
+def _was_moved(hour: PricedHour | None) -> bool:
+    return hour is not None and hour.revision == TO_BE_REPRICED
+
+
+def _forget_users(project: int, hours: list[datetime]) -> None:
+    """The users of these hours' days were priced with another book."""
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    days = accounting_days(hours, zone)
+    PricedUserDay.objects.filter(project_id=project, day__in=days).delete()
 
 
 def _pin(

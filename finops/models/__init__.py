@@ -1,8 +1,16 @@
 """Tables of money, people and the audit chain. They may point at facts, never at advice."""
 
 from .audit import Audit
-from .costs import CostDay, CostQuarter, PoolQuarter, PricedHour
+from .costs import (
+    CostDay,
+    CostQuarter,
+    PoolQuarter,
+    PricedHour,
+    PricedUserDay,
+    UserCostDay,
+)
 from .forecasts import AnomalyMark, Forecast
+from .ledger import LedgerEntry
 from .people import AccessToken, Membership, User
 from .prices import BillMatch, HardwarePrice, ModelAlias, Price, PriceBook
 
@@ -15,11 +23,14 @@ __all__ = [
     "CostQuarter",
     "Forecast",
     "HardwarePrice",
+    "LedgerEntry",
     "Membership",
     "ModelAlias",
     "PoolQuarter",
     "Price",
     "PriceBook",
     "PricedHour",
+    "PricedUserDay",
     "User",
+    "UserCostDay",
 ]

@@ -76,6 +76,31 @@ class CostDay(Costs):
         constraints = finite_decimal("cost_day", "cost")
 
 
+class UserCostDay(Costs):
+    """What one user's share of a `CostDay` was. What no row tells is in no user's share."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "user_id", *COST_DIMENSIONS)
+    day = models.DateField()
+    user_id = models.TextField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["day"], name="user_cost_day_day"),
+            models.Index(fields=["user_id", "day"], name="user_cost_day_user"),
+        ]
+        constraints = finite_decimal("user_cost_day", "cost")
+
+
+class PricedUserDay(models.Model):
+    """Which sum of a day's users was priced; gone when the day's hours moved to another book."""
+
+    pk = models.CompositePrimaryKey("project_id", "day")
+    project_id = models.IntegerField()
+    day = models.DateField()
+    summed = models.BigIntegerField()
+    priced_at = models.DateTimeField()
+
+
 class PoolQuarter(models.Model):
     """What a pool's hardware cost in 15 minutes, and which model kept it busy.
 

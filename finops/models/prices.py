@@ -3,10 +3,17 @@
 from django.db import models
 from django.db.models import Q
 
-from ingest.models.fields import finite_decimal, money, not_negative
+from ingest.models.fields import finite_decimal, money, not_negative, one_of
 from ingest.records import TOKEN_CLASSES
 
 PRICE_UNITS = (*TOKEN_CLASSES, "request")
+
+BY_HOURS, BY_USE = "hours", "use"
+BILLED_BY = {
+    BY_HOURS: "the hour, busy or not",
+    BY_USE: "use, only while busy",
+}
+"""How hardware is paid for. Work saved on the first frees capacity, on the second also cash."""
 
 
 class PriceBook(models.Model):
@@ -83,16 +90,23 @@ class ModelAlias(models.Model):
 
 
 class HardwarePrice(models.Model):
-    """What one GPU (or machine) of a pool costs per hour, from when."""
+    """What one GPU (or machine) of a pool costs per hour, from when, and for which hours."""
 
     book = models.ForeignKey(PriceBook, on_delete=models.CASCADE, related_name="hardware")
     hardware = models.CharField(max_length=100)
     valid_from = models.DateTimeField(null=True, blank=True)
     hourly = money()
     currency = models.CharField(max_length=20, default="USD")
+    billed_by = models.CharField(
+        max_length=5,
+        default=BY_HOURS,
+        choices=list(BILLED_BY.items()),
+        help_text="Every hour it is held, or only the time in which it works (serverless).",
+    )
 
     class Meta:
         constraints = [
+            one_of("hardware_price", "billed_by", BILLED_BY),
             *finite_decimal("hardware_price", "hourly"),
             *not_negative("hardware_price", "hourly"),
             models.UniqueConstraint(

@@ -39,6 +39,7 @@ USAGE = {
     "tier": "c.tier",
     "sku": f"'{UNBILLED}'",
     "origin": "'usage'",
+    "user": "c.user_id",
 }
 HARDWARE = {
     "project": "(SELECT id::text FROM unclaimed)",
@@ -49,6 +50,7 @@ HARDWARE = {
     "tier": f"'{SHARED}'",
     "sku": "l.hardware",
     "origin": "'hardware'",
+    "user": f"'{SHARED}'",
 }
 BILL = {
     "project": "(SELECT id::text FROM unclaimed)",
@@ -61,6 +63,7 @@ BILL = {
     "tier": f"'{NOT_ON_BILL}'",
     "sku": "d.sku",
     "origin": "'bill'",
+    "user": f"'{NOT_ON_BILL}'",
 }
 """Each part's column for each thing that rows are grouped or filtered by."""
 
@@ -248,6 +251,11 @@ def _owned(filters: Filters) -> str:
     return "" if filters.project_ids is None else "AND c.project_id = ANY(%(project_ids)s)"
 
 
+def usage_in_scope(filters: Filters) -> str:
+    """AND-ed conditions for rows of usage under the alias `c`; values come from `parameters`."""
+    return f"{_owned(filters)} {_narrowed(USAGE, filters)}"
+
+
 def _shared_in_scope(filters: Filters) -> str:
     """Bills and hardware belong to the unallocated project, and to who sees the organisation."""
     if not filters.bills:
@@ -258,7 +266,7 @@ def _shared_in_scope(filters: Filters) -> str:
 
 
 def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
-    """Daily (or quarter-hourly) costs, minus the days a bill covers."""
+    """Daily (or quarter-hourly) costs, minus the days a bill covers; of users there are days."""
     table, time_column, within = {
         "day": ("finops_costday", "c.day", "c.day >= %(start)s AND c.day < %(end)s"),
         "hour": (
@@ -267,6 +275,9 @@ def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -
             "c.at >= %(start_at)s AND c.at < %(end_at)s",
         ),
     }[step or "day"]
+    if "user" in keys:
+        table = "finops_usercostday"
+        within += " AND c.user_id = ANY(%(users)s::text[])"
     counted = "true"
     if is_covered:
         counted = """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = c.provider
@@ -278,7 +289,7 @@ SELECT {_keys(USAGE, keys, time_column if step else None)}, c.currency,
     {VOLUMES},
     0::bigint AS unknown_lines, 0::float8 AS unpriced_gpu_s, 0::float8 AS answered
 FROM {table} c
-WHERE {within} {_owned(filters)} {_narrowed(USAGE, filters)}
+WHERE {within} {usage_in_scope(filters)}
 GROUP BY {_ordinals(keys, step)}"""
 
 
@@ -302,6 +313,13 @@ NO_VOLUMES = """
     0::bigint AS priced_tokens, 0::bigint AS pool_requests, 0::bigint AS pool_tokens,
     0::bigint AS unpriced_spans, 0::bigint AS unpriced_tokens, 0::bigint AS unknown_spans"""
 
+UNKNOWN_VOLUMES = """
+    NULL::bigint AS requests, NULL::bigint AS tokens, NULL::bigint AS priced_requests,
+    NULL::bigint AS priced_tokens, NULL::bigint AS pool_requests, NULL::bigint AS pool_tokens,
+    NULL::bigint AS unpriced_spans, NULL::bigint AS unpriced_tokens,
+    NULL::bigint AS unknown_spans"""
+"""Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
+
 
 def _usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
     """What a bill leaves of a day it covers in part. Volumes are in the daily rows already."""
@@ -311,7 +329,7 @@ SELECT {_keys(USAGE, keys, "(c.at AT TIME ZONE %(zone)s)::date" if step else Non
     0::bigint, 0::float8, 0::float8
 FROM edges w JOIN finops_costquarter c
     ON c.provider = w.provider AND c.at >= w.first AND c.at < w.last
-WHERE true {_owned(filters)} {_narrowed(USAGE, filters)}
+WHERE true {usage_in_scope(filters)}
 GROUP BY {_ordinals(keys, step)}"""
 
 
@@ -345,7 +363,7 @@ def _bills(filters: Filters, keys: Sequence[str], step: str) -> str:
     cost = COSTS[filters.metric]
     return f"""
 SELECT {_keys(BILL, keys, "d.day" if step else None)}, d.currency,
-    sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
+    sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric, {UNKNOWN_VOLUMES},
     coalesce(sum(d.lines) FILTER (WHERE {cost} IS NULL), 0)::bigint, 0::float8, 0::float8
 FROM ingest_billday d
 JOIN ingest_deliveryperiod p ON p.id = d.period_id
@@ -392,8 +410,13 @@ class Split:
     by_time: bool = False
 
 
-def sums(filters: Filters, splits: Sequence[Split], step: str = "day") -> list[list[Sum]]:
-    """The scope, split in each of these ways, in one pass: `result[i]` answers `splits[i]`."""
+def sums(
+    filters: Filters, splits: Sequence[Split], step: str = "day", users: Sequence[str] = ()
+) -> list[list[Sum]]:
+    """The scope, split in each of these ways, in one pass: `result[i]` answers `splits[i]`.
+
+    With the key `user`, usage is that of `users` alone: see `by_user`.
+    """
     keys = tuple(dict.fromkeys(key for split in splits for key in split.keys))
     stepped = step if any(split.by_time for split in splits) else ""
     covered = coverage(filters)
@@ -415,7 +438,7 @@ SELECT grouping({listed}), {listed}, currency, {", ".join(f"sum({name})" for nam
 FROM ({" UNION ALL ".join(parts)}) AS parts ({", ".join((listed, "currency", *MEASURES))})
 GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in sets)})"""
     answers: list[list[Sum]] = [[] for _ in splits]
-    for mask, *row in rows(sql, parameters(filters, covered)):
+    for mask, *row in rows(sql, parameters(filters, covered) | {"users": list(users)}):
         found = dict(zip(columns, row, strict=False))
         currency, measures = (
             row[len(columns)],
@@ -434,7 +457,7 @@ def _parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage
     if filters.basis in ("book", "usage"):
         parts.append(_usage(filters, keys, step, bool(covered.days)))
         parts.append(_hardware(filters, keys, step, bool(covered.days)))
-    if covered.edges:
+    if covered.edges and "user" not in keys:
         parts.append(_usage_edges(filters, keys, step))
     if filters.basis in ("book", "bill"):
         parts.append(_bills(filters, keys, step))

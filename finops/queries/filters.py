@@ -22,7 +22,9 @@ from finops import access
 
 PRESETS = ("today", "7d", "14d", "30d", "60d", "90d", "mtd", "last-month")
 DEFAULT_PRESET = "30d"
-GROUPS = ("project", "team", "provider", "model", "service", "kind", "tier", "sku", "origin")
+GROUPS = (
+    "project", "team", "provider", "model", "service", "user", "kind", "tier", "sku", "origin",
+)  # fmt: skip
 """What rows may be grouped by. `origin` is bill, usage or hardware."""
 BASES = ("book", "usage", "bill")
 METRICS = ("effective", "billed", "list", "contracted")

@@ -232,7 +232,8 @@ WITH quarters AS (
     FROM finops_poolquarter WHERE at >= %(start)s AND at < %(end)s GROUP BY pool_id, at
 )
 SELECT pool_id, max(currency), sum(paid), sum(used),
-    sum(paid * (1 - covered_s::numeric / nullif(elapsed_s, 0)::numeric)),
+    -- What is billed by use is used to the last cent, whatever was observed.
+    sum(least(paid - used, paid * (1 - covered_s::numeric / nullif(elapsed_s, 0)::numeric))),
     sum(covered_s) / nullif(sum(elapsed_s), 0),
     coalesce(sum(elapsed_s) FILTER (WHERE unpriced), 0) / 3600
 FROM quarters GROUP BY pool_id"""

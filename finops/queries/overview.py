@@ -12,12 +12,13 @@ from finops.models import AnomalyMark, Forecast
 from finops.money import CONTEXT
 from ingest.models.owners import UNALLOCATED
 
+from .amounts import Spend, SpendTable
 from .book import Split
 from .expectations import anomalies, forecast_scope, latest_forecast
 from .filters import Filters, preset_days, today
 from .gpus import PoolTable, pools
 from .sources import SourceRow, source_health
-from .spend import Answers, Series, Spend, SpendTable, spend_total
+from .spend import Answers, Series, spend_total
 from .stamp import Stamped
 
 

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from finops import access
-from ingest.models import BillDay, Delivery, DeliveryPeriod, Pull, Reject, Source
+from ingest.models import BillDay, Delivery, DeliveryPeriod, LateSpan, Pull, Reject, Source
 from ingest.sources import REGISTRY
 
 from . import cursors
@@ -53,6 +53,8 @@ class SourceRow:
     last_24h: Counted
     quarantined: int
     """Rejects kept now, of the last 7 days."""
+    late: int
+    """Spans it brought after their day was closed, each once; they are in the sums."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +224,11 @@ def _rows(sources: QuerySet[Source]) -> tuple[SourceRow, ...]:
     quarantined = dict(
         Reject.objects.filter(source__in=ids).order_by().values_list("source").annotate(Count("pk"))
     )
+    late = dict(
+        LateSpan.objects.filter(source_id__in=ids)
+        .values_list("source_id")
+        .annotate(Count("key", distinct=True))
+    )
     rows = []
     for source in found:
         state, note = state_of(source, now)
@@ -234,6 +241,7 @@ def _rows(sources: QuerySet[Source]) -> tuple[SourceRow, ...]:
                 lag_s=lag and max(0.0, lag),
                 last_24h=counted.get(source.pk, Counted()),
                 quarantined=quarantined.get(source.pk, 0),
+                late=late.get(source.pk, 0),
             )
         )
     return tuple(rows)

@@ -17,95 +17,25 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from finops.money import CONTEXT
 from ingest.models import Project
 
-from . import book
+from . import book, by_user
+from .amounts import ZERO, Spend, SpendRow, SpendTable, added, amounts, plus
 from .book import Split, Sum
 from .filters import Filters, today
+from .late import late_requests
 from .stamp import SourceNote, Stamped, newest, notes
 
-ZERO = Decimal(0)
 MAX_HOURLY_DAYS = 8
 OTHER = "(other)"
+NOTHING = {"cost": ZERO, "usage_cost": ZERO}
+"""What a group cost in a period that is known and has no row of it."""
 NO_AMOUNT = ""
 """The currency of usage that is unpriced, unknown, or paid for by the hour."""
 
 
 class NoSuchSeries(ValueError):
     """Says which filter to change."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """Sums of one currency over some scope."""
-
-    cost: Decimal = ZERO
-    reconciled: Decimal = ZERO
-    """The part of `cost` from complete bills; the rest is provisional."""
-    usage_cost: Decimal = ZERO
-    """All priced usage and hardware of the same scope, covered by a bill or not."""
-    requests: int = 0
-    tokens: int = 0
-    unpriced_spans: int = 0
-    """Usage known, no price: in no amount, and never $0."""
-    unpriced_tokens: int = 0
-    unknown_spans: int = 0
-    """Spans that did not say what they used."""
-    unknown_bill_lines: int = 0
-    """Bill lines without the chosen cost column."""
-    unpriced_gpu_hours: float = 0.0
-    per_million_tokens: Decimal | None = None
-    """Priced usage per 1M priced tokens; hardware counts only where the scope is all hardware."""
-    per_thousand_requests: Decimal | None = None
-    """Priced usage and hardware per 1K requests that have a price."""
-
-    @property
-    def provisional(self) -> bool:
-        return self.cost != self.reconciled
-
-    @property
-    def provisional_share(self) -> float:
-        return float((self.cost - self.reconciled) / self.cost) if self.cost else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spend(Stamped, Amounts):
-    """One total in one currency, what it leaves out, and the other currencies beside it."""
-
-    currency: str
-    others: tuple[tuple[str, Decimal], ...]
-    """Totals of the same scope in other currencies: shown beside, never added."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpendRow(Amounts):
-    """One group. Costs of all rows add up to the table's total, to the last digit."""
-
-    keys: tuple[str, ...]
-    """One key per `group_by`, as `Filters.drill` takes it."""
-    labels: tuple[str, ...]
-    share: float | None
-    """Of the total; None when the total is zero."""
-    previous: Decimal | None
-    """Cost in the period before; None unless compared."""
-
-    @property
-    def change(self) -> float | None:
-        """(now − before) / before; None without a before."""
-        if not self.previous:
-            return None
-        return float((self.cost - self.previous) / self.previous)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendTable(Stamped):
-    group_by: tuple[str, ...]
-    currency: str
-    rows: tuple[SpendRow, ...]
-    """Dearest first."""
-    total: SpendRow
-    others: tuple[tuple[str, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +69,8 @@ def spend_total(filters: Filters) -> Spend:
 def spend_by(filters: Filters) -> SpendTable:
     """The same total split by `filters.group_by` (project when empty)."""
     group_by = filters.group_by or ("project",)
-    before = Answers(filters.previous(), [Split(group_by)]) if filters.compare else None
-    return Answers(filters, [Split(group_by)]).table(group_by, before)
+    now = Answers(filters, [Split(group_by)])
+    return now.table(group_by, _before(now, group_by))
 
 
 def spend_series(filters: Filters, step: str = "day", top: int = 8) -> Series:
@@ -150,8 +80,26 @@ def spend_series(filters: Filters, step: str = "day", top: int = 8) -> Series:
             f"Hours are known of usage alone: use basis=usage and at most {MAX_HOURLY_DAYS} days,"
             " or step=day."
         )
+    if step == "hour" and "user" in filters.group_by:
+        raise NoSuchSeries("Users are known by the day: use step=day.")
     group_by = filters.group_by
     return Answers(filters, [Split(group_by, by_time=True)], step).series(group_by, top)
+
+
+def spend_page(filters: Filters, step: str, top: int) -> tuple[Spend, SpendTable, Series]:
+    """The three answers above for one page, in as few passes over the book as they need."""
+    if step != "day":
+        return spend_total(filters), spend_by(filters), spend_series(filters, step, top)
+    group_by = filters.group_by
+    now = Answers(filters, [Split(), Split(group_by), Split(group_by, by_time=True)])
+    return now.total(), now.table(group_by, _before(now, group_by)), now.series(group_by, top)
+
+
+def _before(now: Answers, group_by: tuple[str, ...]) -> Answers | None:
+    """The period before, with the same users by name; None unless compared."""
+    if not now.filters.compare:
+        return None
+    return Answers(now.filters.previous(), [Split(group_by)], users=now.users)
 
 
 def daily_spend(scope: str, currency: str, start: date, end: date) -> list[tuple[date, Decimal]]:
@@ -179,9 +127,17 @@ def daily_spend(scope: str, currency: str, start: date, end: date) -> list[tuple
 class Answers:
     """One pass over the book, split in several ways; pages ask for what they show of it."""
 
-    def __init__(self, filters: Filters, splits: Sequence[Split], step: str = "day"):
+    def __init__(
+        self,
+        filters: Filters,
+        splits: Sequence[Split],
+        step: str = "day",
+        users: tuple[str, ...] | None = None,
+    ):
+        """`users` are those with a row of their own; the dearest of this scope if left out."""
         self.filters = filters
         self.step = step
+        self.users: tuple[str, ...] = ()
         groups = {key for split in splits for key in split.keys}
         self.projects: dict[str, Project] = {}
         if groups & {"project", "team"}:
@@ -189,39 +145,69 @@ class Answers:
                 str(project.pk): project for project in Project.objects.select_related("team")
             }
         asked = [replace(split, keys=_columns(split.keys)) for split in splits]
-        self.answers = dict(zip(splits, book.sums(filters, asked, step), strict=True))
+        if "user" in groups:
+            self.users = by_user.dearest(filters) if users is None else users
+            found = by_user.sums(filters, asked, step, self.users)
+        else:
+            found = book.sums(filters, asked, step)
+        self.answers = dict(zip(splits, found, strict=True))
         self.sources = self._sources()
 
     def total(self) -> Spend:
         found = self.answers[Split()]
         return Spend(
-            **_amounts(_add(self._chosen(found))), **self._stamp(found), **self._money(found)
+            **amounts(added(self._chosen(found)), counts_usage=self._counts_usage),
+            **self._stamp(found),
+            **self._money(found),
+            late_requests=late_requests(self.filters) if self._counts_usage else 0,
         )
 
     def table(self, group_by: tuple[str, ...], before: Answers | None = None) -> SpendTable:
         found = self.answers[Split(group_by)]
         chosen = self._by_key(group_by)
-        earlier = before._by_key(group_by) if before else None
-        total = _add(chosen.values())
+        # Of a period without any row nothing is known; in one with rows, no row is no cost.
+        earlier = (before._by_key(group_by) or None) if before else None
+        total = added(chosen.values())
         whole = total.get("cost") or ZERO
         rows = [
-            _row(
+            self._row(
                 key,
                 self._labels(group_by, key),
                 chosen.get(key, {}),
                 whole,
-                None if earlier is None else earlier.get(key, {}),
+                None if earlier is None else earlier.get(key, NOTHING),
             )
             for key in dict.fromkeys((*chosen, *(earlier or ())))
         ]
         rows.sort(key=lambda row: (-row.cost, row.labels))
-        all_before = None if earlier is None else _add(earlier.values())
+        all_before = None if earlier is None else added(earlier.values())
         return SpendTable(
             group_by=group_by,
             rows=tuple(rows),
-            total=_row((), ("Total",), total, whole, all_before),
+            total=self._row((), ("Total",), total, whole, all_before),
             **self._stamp(found),
             **self._money(found),
+        )
+
+    @property
+    def _counts_usage(self) -> bool:
+        return self.filters.basis != "bill"
+
+    def _row(
+        self,
+        key: tuple[str, ...],
+        labels: tuple[str, ...],
+        sums: dict[str, Any],
+        whole: Decimal,
+        before: dict[str, Any] | None,
+    ) -> SpendRow:
+        fields = amounts(sums, counts_usage=self._counts_usage)
+        return SpendRow(
+            keys=key,
+            labels=labels,
+            share=float(fields["cost"] / whole) if whole else None,
+            previous=None if before is None else known_before(before),
+            **fields,
         )
 
     def series(self, group_by: tuple[str, ...], top: int = 8) -> Series:
@@ -234,8 +220,8 @@ class Answers:
         for one in own:
             at = place[one.point]
             values = costs.setdefault(self._key(group_by, one.keys), [ZERO] * len(points))
-            values[at] = _plus(values[at], one.measures["cost"] or ZERO)
-            reconciled[at] = _plus(reconciled[at] or ZERO, one.measures["reconciled"] or ZERO)
+            values[at] = plus(values[at], one.measures["cost"] or ZERO)
+            reconciled[at] = plus(reconciled[at] or ZERO, one.measures["reconciled"] or ZERO)
         known = [value is not None for value in reconciled]
         return Series(
             step=self.step,
@@ -264,7 +250,7 @@ class Answers:
         ]
         if dearest[top:]:
             columns = zip(*(costs[key] for key in dearest[top:]), strict=True)
-            rest = [reduce(_plus, column) for column in columns]
+            rest = [reduce(plus, column) for column in columns]
             lines.append(Line((OTHER,), "Other", _masked(rest, known)))
         return tuple(lines)
 
@@ -286,7 +272,7 @@ class Answers:
         for one in self.answers[Split(group_by)]:
             if one.currency in (self.filters.currency, NO_AMOUNT):
                 grouped.setdefault(self._key(group_by, one.keys), []).append(one.measures)
-        return {key: _add(parts) for key, parts in grouped.items()}
+        return {key: added(parts) for key, parts in grouped.items()}
 
     def _key(self, group_by: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
         found = dict(zip(_columns(group_by), columns, strict=True))
@@ -311,11 +297,11 @@ class Answers:
         for one in found:
             if one.currency not in (self.filters.currency, NO_AMOUNT):
                 cost = one.measures["cost"] or ZERO
-                others[one.currency] = _plus(others.get(one.currency, ZERO), cost)
+                others[one.currency] = plus(others.get(one.currency, ZERO), cost)
         return {"currency": self.filters.currency, "others": tuple(sorted(others.items()))}
 
     def _stamp(self, found: Iterable[Sum]) -> dict[str, Any]:
-        everything = _add(self._chosen(found))
+        everything = added(self._chosen(found))
         return {
             "as_of": newest(self.filters, self.sources),
             "provisional": (everything.get("cost") or ZERO) != (everything.get("reconciled") or 0),
@@ -339,8 +325,9 @@ LABELS = {
     book.SHARED: "Shared hardware",
     book.UNBILLED: "Not billed",
     book.NOT_ON_BILL: "Not on the bill",
+    by_user.EVERYBODY_ELSE: "Everybody else",
 }
-NAMELESS = {"team": "No team"}
+NAMELESS = {"team": "No team", "user": "No user named"}
 ORIGINS = {"bill": "Bill", "usage": "Priced usage", "hardware": "Hardware"}
 
 
@@ -353,82 +340,12 @@ def label(group: str, key: str, projects: dict[str, str]) -> str:
     return LABELS.get(key, key) or NAMELESS.get(group, "Unknown")
 
 
-def _add(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Measure by measure; an amount that no part knows stays None."""
-    total: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            held = total.get(name)
-            total[name] = value if held is None else held if value is None else _plus(held, value)
-    return total
-
-
-def _plus(left: Any, right: Any) -> Any:
-    return CONTEXT.add(left, right) if isinstance(left, Decimal) else left + right
-
-
-def _amounts(sums: dict[str, Any]) -> dict[str, Any]:
-    def count(name: str) -> int:
-        return int(sums.get(name) or 0)
-
-    return {
-        "cost": sums.get("cost") or ZERO,
-        "reconciled": sums.get("reconciled") or ZERO,
-        "usage_cost": sums.get("usage_cost") or ZERO,
-        "requests": count("requests"),
-        "tokens": count("tokens"),
-        "unpriced_spans": count("unpriced_spans"),
-        "unpriced_tokens": count("unpriced_tokens"),
-        "unknown_spans": count("unknown_spans"),
-        "unknown_bill_lines": count("unknown_lines"),
-        "unpriced_gpu_hours": (sums.get("unpriced_gpu_s") or 0.0) / 3600,
-        "per_million_tokens": _per_million(sums),
-        "per_thousand_requests": _per_thousand(sums),
-    }
-
-
-def _per_million(sums: dict[str, Any]) -> Decimal | None:
-    priced, pooled = sums.get("priced_tokens"), sums.get("pool_tokens")
-    if priced:
-        return _per(sums["api_cost"], 1_000_000, priced)
-    if not pooled or not sums.get("hardware_cost"):
-        return None
-    traced = CONTEXT.divide(Decimal(sums["pool_requests"]), Decimal(_answered(sums)))
-    return _per(CONTEXT.multiply(sums["hardware_cost"], traced), 1_000_000, pooled)
-
-
-def _per_thousand(sums: dict[str, Any]) -> Decimal | None:
-    pooled = _answered(sums) if sums.get("hardware_cost") else 0
-    counted = (sums.get("priced_requests") or 0) + pooled
-    return _per(sums["usage_cost"], 1000, counted) if counted else None
-
-
-def _answered(sums: dict[str, Any]) -> int:
-    """What a pool answered by its own count: traces may tell of a part of it only."""
-    return max(round(sums.get("answered") or 0), sums.get("pool_requests") or 0)
-
-
-def _per(cost: Decimal | None, unit: int, count: Any) -> Decimal | None:
-    if not cost:
-        return None
-    return CONTEXT.divide(CONTEXT.multiply(cost, Decimal(unit)), Decimal(count))
-
-
-def _row(
-    key: tuple[str, ...],
-    labels: tuple[str, ...],
-    sums: dict[str, Any],
-    whole: Decimal,
-    before: dict[str, Any] | None,
-) -> SpendRow:
-    amounts = _amounts(sums)
-    return SpendRow(
-        keys=key,
-        labels=labels,
-        share=float(amounts["cost"] / whole) if whole else None,
-        previous=None if before is None else before.get("cost") or ZERO,
-        **amounts,
-    )
+def known_before(sums: dict[str, Any]) -> Decimal | None:
+    """None when all there was had no price: no cost to compare with, and not a cost of zero."""
+    if sums["cost"] or sums["usage_cost"]:
+        return sums["cost"] or ZERO
+    without = (sums.get("unpriced_spans") or 0) + (sums.get("unknown_spans") or 0)
+    return None if without and without >= (sums.get("requests") or 0) else ZERO
 
 
 def _masked(values: Sequence[Decimal], known: list[bool]) -> tuple[Decimal | None, ...]:

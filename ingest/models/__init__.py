@@ -1,6 +1,7 @@
 """Tables of what happened. They know sources and owners, never prices and never users."""
 
 from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
+from .late import LateQuarter, LateSpan, SealedKeys
 from .owners import Pool, Project, Team, Token
 from .rollups import (
     DirtyHour,
@@ -15,6 +16,7 @@ from .rollups import (
 from .samples import Gpu, GpuSample, MetricSample, Series
 from .sources import Pull, Reject, Source
 from .spans import Score, Span, SpanKey, SpanSighting, UsageParent
+from .users import UserDay, UserDayState
 from .work import Job
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "GpuQuarter",
     "GpuSample",
     "Job",
+    "LateQuarter",
+    "LateSpan",
     "MetricSample",
     "Pool",
     "Project",
@@ -35,6 +39,7 @@ __all__ = [
     "RolledHour",
     "Score",
     "SealedDay",
+    "SealedKeys",
     "Series",
     "SeriesQuarter",
     "Source",
@@ -47,4 +52,6 @@ __all__ = [
     "Team",
     "Token",
     "UsageParent",
+    "UserDay",
+    "UserDayState",
 ]

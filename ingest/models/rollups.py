@@ -50,6 +50,10 @@ class SealedDay(models.Model):
     table = models.TextField()
     day = models.DateField()
     sealed_at = models.DateTimeField(auto_now_add=True)
+    keeps_keys = models.BooleanField(
+        db_default=False,
+        help_text="Whether it is remembered which spans were counted; see SealedKeys.",
+    )
 
 
 class SpanSums(models.Model):

@@ -4,5 +4,6 @@ Knows hours, days and sketches. Refuses prices: whoever prices an hour compares 
 """
 
 from .run import roll_up
+from .users import sum_users
 
-__all__ = ["roll_up"]
+__all__ = ["roll_up", "sum_users"]

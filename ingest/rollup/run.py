@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from ingest.partitions import ROLLING_UP
+
 from . import samples, spans
 
 RECOMPUTE = {"project": spans.recompute, "pool": samples.recompute}
@@ -37,6 +39,7 @@ def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
     comes before both, so that of two workers the later one also reads later.
     """
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(ROLLING_UP.format("_shared"))
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
             [f"rollup:{owner_kind}:{owner_id}"],

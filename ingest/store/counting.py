@@ -82,8 +82,8 @@ def project_of(source: Source) -> int:
     return source.project_id or Project.objects.unallocated().pk
 
 
-def sealed_reject(day: date, external_id: str) -> RejectRecord:
-    detail = f"{day} is past the retention and closed: its sums stay, late facts are kept here."
+def sealed_reject(day: date, external_id: str, why: str) -> RejectRecord:
+    detail = f"{day} is past the retention and closed. {why}"
     return RejectRecord("sealed_day", "day", detail, external_id)
 
 

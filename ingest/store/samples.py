@@ -32,6 +32,8 @@ from .counting import (
     sealed_reject,
 )
 
+NOT_ADDED = "A reading says nothing without its neighbours, which are gone: the sums stay."
+
 
 def metrics(
     source: Source,
@@ -143,7 +145,7 @@ def _write(
 ) -> Counts:
     """Upsert readings (day, at, identity, values…) and mark their hours."""
     closed = partitions.sealed(table, {row[0] for row in rows})
-    refused += [sealed_reject(row[0], str(row[2])) for row in rows if row[0] in closed]
+    refused += [sealed_reject(row[0], str(row[2]), NOT_ADDED) for row in rows if row[0] in closed]
     rows = [row for row in rows if row[0] not in closed]
     if not rows:
         return Counts()

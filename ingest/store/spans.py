@@ -15,6 +15,7 @@ from ingest.jobs import Lease
 from ingest.models import Source
 from ingest.records import TOKEN_FIELDS, Reject, SpanRecord, span_key
 
+from . import late
 from .counting import (
     Counts,
     copy_rows,
@@ -113,19 +114,18 @@ def spans(
     """Store spans of one source; returns what became of each.
 
     The same span may come again, from the same source in a newer or older version, or from
-    another one. Sent again unchanged it changes nothing.
+    another one. Sent again unchanged it changes nothing. Spans of closed days go to `late`.
     """
     project = project_of(source)
     refused = list(rejects)
     sound = _sound(records, refused)
     latest, repeats = _latest_of_each(project, sound)
     with delivery_transaction(lease) as cursor:
-        changed = Counts()
-        latest = _without_sealed(latest, refused)
+        changed, latest = _without_late(cursor, project, source.pk, latest, refused)
         if latest:
             partitions.ensure(partitions.SPAN, {row[0] for row in latest.values()})
             _stage(cursor, latest)
-            changed = _write(cursor, {"project": project, "source": source.pk}, refused)
+            changed += _write(cursor, {"project": project, "source": source.pk}, refused)
             _note_usage_parents(cursor, project)
         quarantine_rejects(source, refused)
         # An older copy inside one delivery is stale, whatever its content.
@@ -178,14 +178,24 @@ def _row(project: int, key: UUID, record: SpanRecord) -> tuple[Any, ...]:
     )
 
 
-def _without_sealed(
-    rows: dict[UUID, tuple[Any, ...]], refused: list[Reject]
-) -> dict[UUID, tuple[Any, ...]]:
-    closed = partitions.sealed(partitions.SPAN, {row[0] for row in rows.values()})
-    if not closed:
-        return rows
-    refused += [sealed_reject(row[0], str(key)) for key, row in rows.items() if row[0] in closed]
-    return {key: row for key, row in rows.items() if row[0] not in closed}
+def _without_late(
+    cursor: Any,
+    project: int,
+    source: int,
+    rows: dict[UUID, tuple[Any, ...]],
+    refused: list[Reject],
+) -> tuple[Counts, dict[UUID, tuple[Any, ...]]]:
+    """What became of spans that come after their day was closed, and the rows that are left."""
+    closed = late.closed_near({row[0] for row in rows.values()})
+    near = {
+        key: dict(zip(ORDER, row, strict=True))
+        for key, row in rows.items()
+        if closed and late.is_near(row[0], closed)
+    }
+    if not near:
+        return Counts(), rows
+    counts, done = late.take(cursor, project, source, near, closed, refused)
+    return counts, {key: row for key, row in rows.items() if key not in done}
 
 
 def _stage(cursor: Any, rows: dict[UUID, tuple[Any, ...]]) -> None:
@@ -206,6 +216,10 @@ def _write(cursor: Any, owner: dict[str, int], refused: list[Reject]) -> Counts:
     # A newer version may move a span to another hour: both hours change.
     cursor.execute(f"SELECT DISTINCT date_trunc('hour', s.started_at) {MATCHING}", owner)
     before = [hour for (hour,) in cursor.fetchall()]
+    closed = partitions.sealed(partitions.SPAN, {_day(hour) for hour in before})
+    if closed:
+        moved += _leave_closed_days(cursor, owner, closed, refused)
+        before = [hour for hour in before if _day(hour) not in closed]
     cursor.execute(f"SELECT count(*) {MATCHING} WHERE {_OLDER}", owner)
     stale = cursor.fetchone()[0]
     cursor.execute(UPSERT, owner)
@@ -245,6 +259,27 @@ def _go_to_known_days(cursor: Any, owner: dict[str, int], refused: list[Reject])
     if jumped:
         cursor.execute("DELETE FROM span_in WHERE key = ANY(%s)", [[row[0] for row in jumped]])
     return len(jumped)
+
+
+def _leave_closed_days(
+    cursor: Any, owner: dict[str, int], closed: set[date], refused: list[Reject]
+) -> int:
+    """A span may be kept on one day and have started on the one before, which may be closed.
+
+    Its hour is in the sums and cannot be summed again, so it stays as it is.
+    """
+    cursor.execute(
+        f"DELETE FROM span_in WHERE key IN (SELECT s.key {MATCHING}"
+        " WHERE (s.started_at AT TIME ZONE 'UTC')::date = ANY(%(closed)s))"
+        " RETURNING day, trace_id, span_id",
+        {**owner, "closed": sorted(closed)},
+    )
+    stuck = cursor.fetchall()
+    refused += [
+        sealed_reject(day - timedelta(days=1), f"{trace}/{span}", "It is in the sums of that day.")
+        for day, trace, span in stuck
+    ]
+    return len(stuck)
 
 
 def _day(at: datetime) -> date:

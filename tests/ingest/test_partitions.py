@@ -5,8 +5,8 @@ from django.db import connection
 from django.utils import timezone
 
 from ingest import partitions, store
-from ingest.models import Reject, Span, SpanDay, SpanKey
-from ingest.rollup import roll_up
+from ingest.models import Span, SpanKey
+from ingest.rollup import roll_up, sum_users
 from tests.ingest.make import NOON, metric, span
 
 pytestmark = pytest.mark.django_db
@@ -30,25 +30,15 @@ def test_partition_is_made_when_the_first_span_of_its_day_comes(source):
     }
 
 
-def test_expired_day_goes_with_its_keys_once_it_is_rolled_up(source):
+def test_expired_day_goes_with_its_keys_once_everything_is_summed(source):
     store.spans(source, [span(1)])
     age_everything()
     assert THAT_DAY not in partitions.drop_expired(LATER)
     roll_up()
+    sum_users(timezone.now())
     assert THAT_DAY in partitions.drop_expired(LATER)
     assert not Span.objects.exists()
     assert not SpanKey.objects.exists()
-
-
-def test_late_span_of_a_dropped_day_is_quarantined_and_the_sums_stay(source):
-    store.spans(source, [span(1), span(2)])
-    roll_up()
-    age_everything()
-    partitions.drop_expired(LATER)
-    assert store.spans(source, [span(3)]) == store.Counts(rejected=1)
-    assert Reject.objects.get().reason == "sealed_day"
-    roll_up()
-    assert SpanDay.objects.get().spans == 2
 
 
 def test_late_reading_of_a_dropped_day_is_quarantined(pool_source):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,11 @@ from .where import condition, names_of_projects, values
 QUARTER = timedelta(minutes=15)
 MOST_SLOWEST = 250
 """How far the list of the slowest goes; beyond it, narrow the window."""
+
+DETAILS_KEPT = """NOT EXISTS (SELECT FROM ingest_sealedday z
+    WHERE z."table" = 'ingest_span' AND z.day = r.day)"""
+"""Of a closed day the sums are known and no single request: it must not crowd out days that have
+some."""
 
 COLUMNS = (
     "project_id", "day", "key", "trace_id", "span_id", "kind", "name", "service", "provider",
@@ -120,7 +125,7 @@ def _quarters_with(
     per_day = book.rows(
         f"SELECT r.day, sum(r.{measure}) FROM ingest_span_day r"
         f" WHERE r.day >= %(start)s AND r.day <= %(last_day)s AND r.{measure} > 0 AND {scope}"
-        " GROUP BY 1 ORDER BY 1 DESC",
+        f" AND {DETAILS_KEPT} GROUP BY 1 ORDER BY 1 DESC",
         given,
     )
     # Of the day (or quarter) that holds `upper` itself, nothing may be left before it.
@@ -224,7 +229,7 @@ def _bucket_of_nth(filters: Filters, count: int) -> int | None:
 WITH tops AS (
     SELECT r.latency_keys AS keys, r.latency_counts AS counts FROM ingest_span_day r
     WHERE r.day >= %(start)s AND r.day < %(end)s AND r.latency_count > 0
-        AND {condition(filters, "r")}
+        AND {condition(filters, "r")} AND {DETAILS_KEPT}
     ORDER BY r.latency_keys[cardinality(r.latency_keys)] DESC LIMIT %(count)s
 ), ranked AS (
     SELECT b.k, sum(sum(b.n)) OVER (ORDER BY b.k DESC) AS upto
@@ -239,7 +244,9 @@ SELECT coalesce(max(k) FILTER (WHERE upto >= %(count)s), min(k)) FROM ranked""",
 def _quarters_from(filters: Filters, floor: int, count: int) -> set[tuple[int, datetime]]:
     """Quarters with a request above the bucket, and the newest that reach just up to it.
 
-    `count` of them are enough: each has a request that belongs to the `count` slowest.
+    `count` of them are enough: each has a request that belongs to the `count` slowest. Rows are
+    compared as (project, time), which only the primary key can serve: of two plain conditions
+    PostgreSQL takes the index on time alone, and reads every project's day.
     """
     top = "r.latency_keys[cardinality(r.latency_keys)]"
     scope = f"r.latency_count > 0 AND {top} >= %(floor)s AND {condition(filters, 'r')}"
@@ -249,6 +256,7 @@ def _quarters_from(filters: Filters, floor: int, count: int) -> set[tuple[int, d
 SELECT r.project_id, r.day, bool_or({top} > %(floor)s),
     sum(coalesce(r.latency_counts[array_position(r.latency_keys, %(floor)s::smallint)], 0))
 FROM ingest_span_day r WHERE r.day >= %(start)s AND r.day < %(end)s AND {scope}
+    AND {DETAILS_KEPT}
 GROUP BY 1, 2 ORDER BY 2 DESC""",
         given,
     )
@@ -259,9 +267,9 @@ GROUP BY 1, 2 ORDER BY 2 DESC""",
 SELECT r.project_id, r.at FROM unnest(%(owners)s::int[], %(days)s::date[]) AS d (owner, day)
 CROSS JOIN LATERAL (
     SELECT r.project_id, r.at, max({top}) > %(floor)s AS above FROM ingest_span_quarter r
-    WHERE r.project_id = d.owner AND {scope}
-        AND r.at >= (d.day::timestamp AT TIME ZONE %(zone)s)
-        AND r.at < ((d.day + 1)::timestamp AT TIME ZONE %(zone)s)
+    WHERE (r.project_id, r.at) >= (d.owner, d.day::timestamp AT TIME ZONE %(zone)s)
+        AND (r.project_id, r.at) < (d.owner, (d.day + 1)::timestamp AT TIME ZONE %(zone)s)
+        AND {scope}
     GROUP BY 1, 2
 ) AS r ORDER BY r.above DESC, r.at DESC LIMIT %(count)s""",
         given,
@@ -295,23 +303,26 @@ def _spans(
     """Spans of these quarters in descending order, each with the value it is first ordered by.
 
     LATERAL with its LIMIT makes PostgreSQL go quarter by quarter, down the index and with all but
-    three partitions pruned; a plain join scans the whole window. A span stays on the day it was
-    first seen on, which may be the day beside.
+    one partition pruned; a plain join scans the whole window. A span stays on the day it was first
+    seen on, which may be the day beside, so each quarter is looked for on three days. Each by `=`:
+    every row of a partition has that day, so the index on time is chosen and not the primary key.
     """
     if not quarters:
         return []
-    pairs = sorted(quarters)
+    places = [
+        (owner, at, at.astimezone(UTC).date() + timedelta(days=beside))
+        for owner, at in sorted(quarters)
+        for beside in (-1, 0, 1)
+    ]
     descending = ", ".join(f"{column} DESC" for column in order)
     sql = f"""
-SELECT s.* FROM unnest(%(owners)s::int[], %(quarters)s::timestamptz[]) AS q (owner, at)
+SELECT s.* FROM unnest(%(owners)s::int[], %(quarters)s::timestamptz[], %(days)s::date[])
+    AS q (owner, at, day)
 CROSS JOIN LATERAL (
     SELECT {", ".join(f"s.{name}" for name in COLUMNS)}, {order[0]} AS first
     FROM ingest_span s
-    WHERE s.project_id = q.owner
+    WHERE s.project_id = q.owner AND s.day = q.day AND s.day = ANY(%(looked_at)s)
         AND s.started_at >= q.at AND s.started_at < q.at + interval '15 minutes'
-        AND s.day >= (q.at AT TIME ZONE 'UTC')::date - 1
-        AND s.day <= (q.at AT TIME ZONE 'UTC')::date + 1
-        AND s.day >= %(first_day)s AND s.day <= %(last_day)s
         AND s.started_at >= %(start_at)s AND s.started_at < %(end_at)s
         AND {condition(filters, "s")} AND {wanted}
     ORDER BY {descending} LIMIT %(limit)s
@@ -319,10 +330,10 @@ CROSS JOIN LATERAL (
 LIMIT %(limit)s"""
     given |= values(filters)
     given |= {
-        "owners": [owner for owner, _ in pairs],
-        "quarters": [at for _, at in pairs],
-        "first_day": min(at for _, at in pairs).date() - timedelta(days=1),
-        "last_day": max(at for _, at in pairs).date() + timedelta(days=1),
+        "owners": [owner for owner, _, _ in places],
+        "quarters": [at for _, at, _ in places],
+        "days": [day for _, _, day in places],
+        "looked_at": sorted({day for _, _, day in places}),
         "limit": limit,
     }
     return [

@@ -15,6 +15,7 @@ from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 
 from .. import book
 from ..filters import Filters, today
+from ..late import late_requests
 from ..spend import NoSuchSeries, label
 from ..stamp import Stamped, newest, notes
 from .where import condition, values
@@ -60,6 +61,8 @@ class RequestTable(Stamped):
     rows: tuple[RequestRow, ...]
     """Busiest first."""
     total: RequestRow
+    late_requests: int
+    """Requests in it that came after their day was closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,13 @@ def request_summary(filters: Filters) -> RequestTable:
     ]
     rows.sort(key=lambda row: (-row.requests, row.labels))
     total = _merged(groups.values()).row((), ("Total",))
-    return RequestTable(group_by=group_by, rows=tuple(rows), total=total, **_stamp(filters))
+    return RequestTable(
+        group_by=group_by,
+        rows=tuple(rows),
+        total=total,
+        late_requests=late_requests(filters),
+        **_stamp(filters),
+    )
 
 
 def latency_series(filters: Filters, step: str = "day") -> LatencySeries:

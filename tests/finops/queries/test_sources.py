@@ -103,10 +103,10 @@ def test_pages_of_rejects_hold_each_once(chat):
 def test_queries_do_not_grow_with_the_sources(asha, chat, django_assert_num_queries):
     SourceFactory(project=chat)
     sources.source_list(asha)  # memberships are read once per person
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         sources.source_list(asha)
     SourceFactory.create_batch(2, project=chat)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert len(sources.source_list(asha)) == 3
 
 

@@ -198,7 +198,8 @@ def test_rows_add_up_to_the_total_by_whatever_they_are_grouped(
     assert table.total.cost == total.cost == sum(row.cost for row in table.rows) == Decimal(21)
     assert table.total.usage_cost == total.usage_cost
     assert table.total.usage_cost == sum(row.usage_cost for row in table.rows)
-    assert table.total.tokens == total.tokens == sum(row.tokens for row in table.rows) == 4000
+    assert table.total.tokens == sum(row.tokens or 0 for row in table.rows) == 4000
+    assert table.total.tokens == total.tokens
     assert sum(row.share for row in table.rows) == pytest.approx(1)
     series = spend_series(filters)
     assert sum(sum(filter(None, line.values)) for line in series.lines) == total.cost
@@ -316,3 +317,35 @@ def test_number_of_queries_does_not_grow_with_the_rows(
         spent(search, at(2), "1", model=f"other-{n}")
     with django_assert_num_queries(expected):
         spend_by(filters)
+
+
+def test_bills_alone_know_of_no_requests(ask, chat, bills, match):
+    spent(chat, at(1), "1")
+    billed(bills, MONTH, range(1, 3), "5")
+    billed_alone = spend_total(ask(f"{OCTOBER}&basis=bill"))
+    unknown = ("requests", "tokens", "unpriced_spans", "unpriced_tokens", "unknown_spans")
+    assert [getattr(billed_alone, name) for name in unknown] == [None] * 5
+    assert (billed_alone.cost, billed_alone.per_thousand_requests) == (10, None)
+    by_origin = spend_by(ask(f"{OCTOBER}&group_by=origin"))
+    assert {row.keys[0]: row.requests for row in by_origin.rows} == {"bill": None, "usage": 10}
+    assert by_origin.total.requests == 10
+
+
+def test_no_requests_are_none_and_of_bills_alone_unknown(ask, chat):
+    assert spend_total(ask(f"{OCTOBER}&basis=usage")).requests == 0
+    assert spend_total(ask(f"{OCTOBER}&basis=bill")).requests is None
+
+
+def test_period_of_which_nothing_is_known_is_no_zero_to_compare_with(ask, chat):
+    spent(chat, at(5), "9")
+    table = spend_by(ask(f"{OCTOBER}&compare=previous"))
+    assert [(row.previous, row.change) for row in (*table.rows, table.total)] == [(None, None)] * 2
+
+
+def test_group_that_had_no_price_before_has_no_cost_before(ask, chat, search):
+    spent(chat, at(5, month=9), None)
+    spent(chat, at(5), "9")
+    spent(search, at(5), "3")
+    table = spend_by(ask(f"{OCTOBER}&compare=previous"))
+    assert {row.keys[0]: row.previous for row in table.rows} == {"chat": None, "search": 0}
+    assert table.total.previous is None

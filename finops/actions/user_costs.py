@@ -1,0 +1,195 @@
+"""Prices what users used in a day, with the cards that priced the quarter hours of that day.
+
+Knows sums per user and the pinned books. Refuses to guess: where a day's quarter hours had several
+cards, a user gets the share of what they cost together; without one common currency, none, and the
+reader sees that part as not split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from finops.actions.book_rates import BookRates, Name
+from finops.actions.pricing import COLUMNS, TO_BE_REPRICED, pool_providers, usage_cost
+from finops.costing.lines import ZERO, SpansCost, Usage
+from finops.costing.rates import RateCard
+from finops.models import CostDay, CostQuarter, PriceBook, PricedUserDay
+from finops.money import CONTEXT, SCALE
+from ingest.models import UserDay
+from ingest.models.rollups import DIMENSIONS
+from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
+from ingest.rollup.spans import day_start
+from ingest.store.counting import copy_rows
+
+PARTS = ("input", "cache", "output", "other")
+
+DUE = """
+SELECT s.project_id, s.day, s.summed FROM ingest_user_day_state s
+LEFT JOIN finops_priceduserday p USING (project_id, day)
+WHERE s.summed > 0 AND p.summed IS DISTINCT FROM s.summed
+ORDER BY s.day DESC LIMIT %s"""
+
+WAITING = """
+SELECT EXISTS (
+    SELECT FROM ingest_rolledhour r LEFT JOIN finops_pricedhour p USING (owner_kind, owner_id, hour)
+    WHERE r.owner_kind = 'project' AND r.owner_id = %s AND r.hour >= %s AND r.hour < %s
+        AND (p.revision IS NULL OR p.revision = %s))"""
+
+Group = tuple[str, str, str, str, str, int]
+"""The dimensions of a rollup row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    user: str
+    group: Group
+    usage: Usage
+    cost: SpansCost
+
+
+def price_user_days(limit: int = 100) -> int:
+    """Price up to `limit` days of projects whose users were summed anew; how many it did."""
+    with connection.cursor() as cursor:
+        cursor.execute(DUE, [limit])
+        due = cursor.fetchall()
+    return sum(_price_day(*one) for one in due)
+
+
+def _price_day(project: int, day: date, summed: int) -> bool:
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    start, end = day_start(day, zone), day_start(day + timedelta(days=1), zone)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # The lock of whoever prices this project's hours: a re-pricing must not come between.
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"price:project:{project}"],
+        )
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(WAITING, [project, start, end, TO_BE_REPRICED])
+        if cursor.fetchone()[0]:
+            return False  # its hours come first; it stays due
+        cards = _cards(project, start, end)
+        rows = list(_rows(project, day, cards))
+        _write(cursor, project, day, [*_exact(rows, cards), *_shared(rows, cards, project, day)])
+        PricedUserDay.objects.update_or_create(
+            project_id=project,
+            day=day,
+            defaults={"summed": summed, "priced_at": timezone.now()},
+        )
+    return True
+
+
+def _cards(project: int, start: datetime, end: datetime) -> dict[Group, list[RateCard | None]]:
+    """The different cards that priced the quarter hours of each dimension, the latest last."""
+    quarters = list(
+        CostQuarter.objects.filter(project_id=project, at__gte=start, at__lt=end)
+        .order_by("at")
+        .values_list("book_id", "at", *DIMENSIONS)
+        .distinct()
+    )
+    names: dict[int, set[Name]] = {}
+    for book, _, _, _, provider, model, *_ in quarters:
+        names.setdefault(book, set()).add((provider, model))
+    books = PriceBook.objects.in_bulk(names)
+    rates = {pk: BookRates(books[pk], names[pk], store=False) for pk in names}
+    cards: dict[Group, list[RateCard | None]] = {}
+    for book, at, *group in quarters:
+        _, _, provider, model, tier, band = group
+        card = rates[book].card((provider, model), tier, band, at)
+        known = cards.setdefault(tuple(group), [])
+        if card in known:
+            known.remove(card)
+        known.append(card)
+    return cards
+
+
+def _rows(project: int, day: date, cards: dict[Group, list[RateCard | None]]) -> Iterator[_Row]:
+    """Each user's usage at the latest card. What has no priced quarter hour yet is left out."""
+    served = pool_providers()
+    found = UserDay.objects.filter(project_id=project, day=day).values_list(
+        "user_id", *DIMENSIONS, "spans", "errors", "usage_unknown", *TOKEN_FIELDS
+    )
+    for user, service, kind, provider, model, tier, band, spans, errors, unknown, *tokens in found:
+        group = (service, kind, provider, model, tier, band)
+        if group not in cards:
+            continue
+        counts = dict(zip(TOKEN_CLASSES, tokens, strict=True))
+        usage = Usage(kind, counts, spans, errors, unknown)
+        yield _Row(user, group, usage, usage_cost(usage, cards[group][-1], provider, served))
+
+
+def _exact(rows: Iterable[_Row], cards: dict[Group, list[RateCard | None]]) -> Iterator[_Row]:
+    return (row for row in rows if len(cards[row.group]) == 1)
+
+
+def _shared(
+    rows: Iterable[_Row], cards: dict[Group, list[RateCard | None]], project: int, day: date
+) -> Iterator[_Row]:
+    """Shares of what the quarter hours cost together, where a price changed within the day."""
+    groups: dict[Group, list[_Row]] = {}
+    for row in rows:
+        held = cards[row.group]
+        if len(held) > 1 and len({card and card.currency for card in held}) == 1 and held[0]:
+            groups.setdefault(row.group, []).append(row)
+    if not groups:
+        return
+    costs = {
+        tuple(key): total
+        for *key, total in CostDay.objects.filter(project_id=project, day=day)
+        .exclude(currency="")
+        .values_list(*DIMENSIONS, "cost")
+    }
+    for group, members in groups.items():
+        weight = sum((row.cost.line.total for row in members), ZERO)
+        if weight and group in costs:
+            yield from _scaled(members, costs[group], weight)
+
+
+def _scaled(members: list[_Row], cost: Decimal, weight: Decimal) -> Iterator[_Row]:
+    """The members' costs, changed in proportion; the last digits lost go to the first of them."""
+    made = []
+    for row in members:
+        parts = {name: _share(getattr(row.cost.line, name), cost, weight) for name in PARTS}
+        made.append(_with_line(row, **parts))
+    first, *others = made
+    lost = CONTEXT.subtract(cost, sum((row.cost.line.total for row in made), ZERO))
+    yield _with_line(first, other=CONTEXT.add(first.cost.line.other, lost))
+    yield from others
+
+
+def _with_line(row: _Row, **parts: Any) -> _Row:
+    return replace(row, cost=replace(row.cost, line=replace(row.cost.line, **parts)))
+
+
+def _share(part: Decimal, cost: Decimal, weight: Decimal) -> Decimal:
+    share = CONTEXT.divide(CONTEXT.multiply(part, cost), weight)
+    return share.quantize(SCALE, rounding=ROUND_DOWN, context=CONTEXT)
+
+
+def _write(cursor: Any, project: int, day: date, rows: Iterable[_Row]) -> None:
+    cursor.execute(
+        "DELETE FROM finops_usercostday WHERE project_id = %s AND day = %s", [project, day]
+    )
+    kept = {name: kind for name, kind in COLUMNS.items() if name not in ("at", "book_id")}
+    columns = {"day": "date", "user_id": "text", **kept}
+    copy_rows(cursor, "finops_usercostday", columns, (_copied(project, day, row) for row in rows))
+
+
+def _copied(project: int, day: date, row: _Row) -> tuple[Any, ...]:
+    cost, line = row.cost, row.cost.line
+    return (
+        day, row.user, project, *row.group, line.currency,
+        row.usage.spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
+        line.tokens, line.unpriced_tokens,
+        line.input, line.cache, line.output, line.other, line.total,
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""What a sum of the book says: amounts, counts, and what one unit cost.
+
+Knows measures by name. Refuses the database and the filters; unknown stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from finops.money import CONTEXT
+
+from .stamp import Stamped
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """Sums of one currency over some scope."""
+
+    cost: Decimal = ZERO
+    reconciled: Decimal = ZERO
+    """The part of `cost` from complete bills; the rest is provisional."""
+    usage_cost: Decimal = ZERO
+    """All priced usage and hardware of the same scope, covered by a bill or not."""
+    requests: int | None = 0
+    """None, as the other counts of usage, where only bills speak: they know of no requests."""
+    tokens: int | None = 0
+    unpriced_spans: int | None = 0
+    """Usage known, no price: in no amount, and never $0."""
+    unpriced_tokens: int | None = 0
+    unknown_spans: int | None = 0
+    """Spans that did not say what they used."""
+    unknown_bill_lines: int = 0
+    """Bill lines without the chosen cost column."""
+    unpriced_gpu_hours: float = 0.0
+    per_million_tokens: Decimal | None = None
+    """Priced usage per 1M priced tokens; hardware counts only where the scope is all hardware."""
+    per_thousand_requests: Decimal | None = None
+    """Priced usage and hardware per 1K requests that have a price."""
+
+    @property
+    def provisional(self) -> bool:
+        return self.cost != self.reconciled
+
+    @property
+    def provisional_share(self) -> float:
+        return float((self.cost - self.reconciled) / self.cost) if self.cost else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spend(Stamped, Amounts):
+    """One total in one currency, what it leaves out, and the other currencies beside it."""
+
+    currency: str
+    others: tuple[tuple[str, Decimal], ...]
+    """Totals of the same scope in other currencies: shown beside, never added."""
+    late_requests: int
+    """Requests in it that came after their day was closed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpendRow(Amounts):
+    """One group. Costs of all rows add up to the table's total, to the last digit."""
+
+    keys: tuple[str, ...]
+    """One key per `group_by`, as `Filters.drill` takes it."""
+    labels: tuple[str, ...]
+    share: float | None
+    """Of the total; None when the total is zero."""
+    previous: Decimal | None
+    """Cost in the period before; None unless compared, or when nothing is known of it."""
+
+    @property
+    def change(self) -> float | None:
+        """(now − before) / before; None without a before."""
+        if not self.previous:
+            return None
+        return float((self.cost - self.previous) / self.previous)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendTable(Stamped):
+    group_by: tuple[str, ...]
+    currency: str
+    rows: tuple[SpendRow, ...]
+    """Dearest first."""
+    total: SpendRow
+    others: tuple[tuple[str, Decimal], ...]
+
+
+def added(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Measure by measure; an amount that no part knows stays None."""
+    total: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            held = total.get(name)
+            total[name] = value if held is None else held if value is None else plus(held, value)
+    return total
+
+
+def plus(left: Any, right: Any) -> Any:
+    return CONTEXT.add(left, right) if isinstance(left, Decimal) else left + right
+
+
+def minus(left: Any, right: Any) -> Any:
+    return CONTEXT.subtract(left, right) if isinstance(left, Decimal) else left - right
+
+
+def amounts(sums: dict[str, Any], *, counts_usage: bool) -> dict[str, Any]:
+    """The fields of `Amounts`. Of usage, no rows are 0, unless only bills were asked."""
+    none = 0 if counts_usage else None
+
+    def count(name: str) -> int | None:
+        found = sums.get(name, none)
+        return None if found is None else int(found)
+
+    return {
+        "cost": sums.get("cost") or ZERO,
+        "reconciled": sums.get("reconciled") or ZERO,
+        "usage_cost": sums.get("usage_cost") or ZERO,
+        "requests": count("requests"),
+        "tokens": count("tokens"),
+        "unpriced_spans": count("unpriced_spans"),
+        "unpriced_tokens": count("unpriced_tokens"),
+        "unknown_spans": count("unknown_spans"),
+        "unknown_bill_lines": int(sums.get("unknown_lines") or 0),
+        "unpriced_gpu_hours": (sums.get("unpriced_gpu_s") or 0.0) / 3600,
+        "per_million_tokens": _per_million(sums),
+        "per_thousand_requests": _per_thousand(sums),
+    }
+
+
+def _per_million(sums: dict[str, Any]) -> Decimal | None:
+    priced, pooled = sums.get("priced_tokens"), sums.get("pool_tokens")
+    if priced:
+        return _per(sums["api_cost"], 1_000_000, priced)
+    if not pooled or not sums.get("hardware_cost"):
+        return None
+    traced = CONTEXT.divide(Decimal(sums["pool_requests"]), Decimal(_answered(sums)))
+    return _per(CONTEXT.multiply(sums["hardware_cost"], traced), 1_000_000, pooled)
+
+
+def _per_thousand(sums: dict[str, Any]) -> Decimal | None:
+    pooled = _answered(sums) if sums.get("hardware_cost") else 0
+    counted = (sums.get("priced_requests") or 0) + pooled
+    return _per(sums["usage_cost"], 1000, counted) if counted else None
+
+
+def _answered(sums: dict[str, Any]) -> int:
+    """What a pool answered by its own count: traces may tell of a part of it only."""
+    return max(round(sums.get("answered") or 0), sums.get("pool_requests") or 0)
+
+
+def _per(cost: Decimal | None, unit: int, count: Any) -> Decimal | None:
+    if not cost:
+        return None
+    return CONTEXT.divide(CONTEXT.multiply(cost, Decimal(unit)), Decimal(count))
