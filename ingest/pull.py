@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from ingest import jobs, store
 from ingest.models import Job, Reject, Source
 from ingest.sources import REGISTRY
-from ingest.sources.base import FetchError
+from ingest.sources.base import FetchError, PullSource
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +53,45 @@ def run_job(job_id: int) -> None:
 
 
 def pull(job: Job, lease: jobs.Lease) -> None:
+    _fetch(Source.objects.get(pk=job.key), lease)
+
+
+def now(source: Source) -> None:
+    """A reading at this moment, out of turn and finished on return. Raises FetchError.
+
+    For whoever is about to change what is read: what ran up to the change is known afterwards.
+    """
+    _fetch(source, None)
+
+
+def _fetch(source: Source, lease: jobs.Lease | None) -> None:
     """Fetch one source from its cursor on, storing page by page."""
-    source = Source.objects.get(pk=job.key)
     adapter = REGISTRY[source.kind]
+    if not isinstance(adapter, PullSource):
+        raise FetchError(f"{source} is not fetched by us; choose a source that is.")
     try:
-        for page in adapter.fetch(source.config, source.cursor, timezone.now()):
-            store.metrics(source, page.records, page.rejects, lease=lease, position=page.cursor)
-            lease.renew()
+        with _alone(source):
+            for page in adapter.fetch(source.config, source.cursor, timezone.now()):
+                store.metrics(source, page.records, page.rejects, lease=lease, position=page.cursor)
+                if lease is not None:
+                    lease.renew()
     except FetchError as failure:
         Source.objects.filter(pk=source.pk).update(
             last_error=str(failure), last_error_at=timezone.now()
         )
         raise
+
+
+@contextmanager
+def _alone(source: Source) -> Iterator[None]:
+    """Of two readings at once the earlier could be stamped later: a counter would seem to fall."""
+    key = f"pull:{source.pk}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [key])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
 HANDLERS: dict[str, Callable[[Job, jobs.Lease], None]] = {"pull": pull}

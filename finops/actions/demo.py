@@ -38,6 +38,7 @@ PROJECTS = (
     ("support-chat", "Support chat", "Support"),
     ("code-assist", "Code assist", "Platform"),
     ("digit-reader", "Digit reader", "Search"),
+    ("nightly-batch", "Nightly batch", "Platform"),
 )
 
 POOL = "demo-triton"
@@ -71,17 +72,21 @@ def add_estate() -> dict[str, Source]:
         pushing["gpus"], _ = Source.objects.get_or_create(
             name="Demo GPUs", defaults={"kind": "gpu", "pool": pool, "is_sample": True}
         )
-        Source.objects.get_or_create(
-            name="Demo Triton",
-            defaults={
-                "kind": "prometheus_text",
-                "pool": pool,
-                "is_sample": True,
-                # Until Triton has told its address there is nothing to pull.
-                "enabled": False,
-                "interval_s": 15,
-            },
-        )
+        for name, kind in (
+            ("Demo Triton", "prometheus_text"),
+            ("Demo Triton statistics", "triton_statistics"),
+        ):
+            Source.objects.get_or_create(
+                name=name,
+                defaults={
+                    "kind": kind,
+                    "pool": pool,
+                    "is_sample": True,
+                    # Until Triton has told its address there is nothing to pull.
+                    "enabled": False,
+                    "interval_s": 15,
+                },
+            )
         for usage, provider, service in BILL_MATCHES:
             BillMatch.objects.get_or_create(
                 usage_provider=usage, defaults={"bill_provider": provider, "bill_service": service}

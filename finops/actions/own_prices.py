@@ -15,6 +15,7 @@ from finops import audit
 from finops.actions import price_book
 from finops.actions.price_book import OwnPrice
 from finops.models import PriceBook, User
+from finops.models.prices import BY_HOURS
 from finops.money import plain
 
 
@@ -40,13 +41,21 @@ def set_hardware_price(
     valid_from: datetime | None,
     note: str,
     *,
+    billed_by: str = BY_HOURS,
     by: User,
     via: str,
 ) -> PriceBook:
     """Raises BadPrice."""
     with transaction.atomic():
-        book = price_book.set_hardware_price(hardware, hourly, currency, valid_from, note)
-        detail = {"hardware": hardware, "hourly": plain(hourly), "currency": currency}
+        book = price_book.set_hardware_price(
+            hardware, hourly, currency, valid_from, note, billed_by
+        )
+        detail = {
+            "hardware": hardware,
+            "hourly": plain(hourly),
+            "currency": currency,
+            "billed_by": billed_by,
+        }
         audit.record(by, via, "hardware_price.set", book, detail)
     return book
 

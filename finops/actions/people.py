@@ -1,4 +1,4 @@
-"""Adds people, gives roles and issues the tokens by which scripts act for them.
+"""Adds people, gives and takes roles, and issues the tokens by which scripts act for them.
 
 Every change is audited in its own transaction. Refuses to show a secret twice.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from finops import audit
@@ -22,6 +24,13 @@ from ingest.models import Project, Team
 
 LAST_USED_EVERY = timedelta(minutes=1)
 """A busy script would otherwise write its token's row at every call."""
+
+
+ADMIN = "admin"
+LAST_ADMIN = (
+    "This is the only admin left, and without one nobody could hand out roles. "
+    "Make somebody else an admin with staff status first."
+)
 
 
 class Refused(Exception):
@@ -57,10 +66,39 @@ def give_role(
             user=user, role=Group.objects.get(name=role), team=team, project=project
         )
         if is_new:
-            scope = str(project or team or "organisation")
-            detail = {"user": user.get_username(), "role": role, "scope": scope}
-            audit.record(by, via, "role.give", membership, detail)
+            audit.record(by, via, "role.give", membership, _told(membership))
     return membership
+
+
+def take_role(membership: Membership, *, by: User | None, via: str) -> None:
+    with keeping_an_admin():
+        audit.record(by, via, "role.take", membership, _told(membership))
+        membership.delete()
+
+
+@contextmanager
+def keeping_an_admin() -> Iterator[None]:
+    """One transaction that must not leave the installation without an admin.
+
+    The lock makes two admins who take the role from each other come one after the other.
+    """
+    with transaction.atomic():
+        Group.objects.select_for_update().filter(name=ADMIN).first()
+        had_one = _admins().exists()
+        yield
+        if had_one and not _admins().exists():
+            raise Refused(LAST_ADMIN)
+
+
+def _admins() -> QuerySet[User]:
+    """Those who can hand out roles: the role over everything, and the pages to do it on."""
+    return User.objects.filter(
+        is_active=True,
+        is_staff=True,
+        memberships__role__name=ADMIN,
+        memberships__team=None,
+        memberships__project=None,
+    )
 
 
 def issue_token(
@@ -112,6 +150,14 @@ def user_of_token(text: str) -> AccessToken | None:
     if token.last_used_at is None or now - token.last_used_at > LAST_USED_EVERY:
         AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+def _told(membership: Membership) -> dict[str, str]:
+    return {
+        "user": membership.user.get_username(),
+        "role": membership.role.name,
+        "scope": str(membership.project or membership.team or "organisation"),
+    }
 
 
 def _digest(secret: str) -> bytes:

@@ -2,10 +2,15 @@
 
 Knows Triton's compute counters and hardware prices. Refuses to take a gap for idleness.
 
+Busy time is that of `triton_statistics` where a model has it. Elsewhere it is Triton's Prometheus
+counters, which count the time of a batch once for each request in it: a model that answers in
+batches of eight then seems eight times as busy as it was.
+
 How `PoolQuarter` rows are to be read:
 
 - A finished quarter is 900 s of all GPUs of the pool, observed or not: they were paid for. The
-  quarter still running counts only the seconds observed so far, until it is finished.
+  quarter still running counts only the seconds observed so far, until it is finished. Hardware
+  billed by use costs what its models used, and nothing while it waits.
 - `allocated` summed over all rows of a quarter is what was paid: a model's row holds what it used,
   the row with the empty model the rest. `used` is the busy share, 0 on the idle row.
 - `covered_s` of the empty model's row says how much of the quarter was observed. So, of a finished
@@ -29,8 +34,10 @@ from finops.actions.book_rates import QUARTER, quarters_of
 from finops.costing.pools import Busy, share_out
 from finops.costing.rates import SINCE_EVER
 from finops.models import HardwarePrice, PriceBook
+from finops.models.prices import BY_USE
 from finops.money import Money
 from ingest.models import Pool
+from ingest.sources.triton_statistics import EXECUTION_SECONDS, REQUESTS_OK
 from ingest.store.counting import copy_rows
 
 QUARTER_S = QUARTER.total_seconds()
@@ -84,16 +91,22 @@ SELECT id, hour FROM due WHERE place <= %(limit)s ORDER BY id, hour"""
 
 BUSY = """
 SELECT q.at, k.labels ->> 'model',
-    coalesce(sum(q.increase) FILTER (WHERE k.name = ANY(%(busy)s)), 0) / 1e6,
-    sum(q.increase) FILTER (WHERE k.name = %(answered)s),
-    max(q.covered_s)
+    coalesce(
+        sum(q.increase) FILTER (WHERE k.name = %(exact)s),
+        sum(q.increase) FILTER (WHERE k.name = ANY(%(busy)s)) / 1e6),
+    -- Prometheus' count goes on over a reload of the model, that of the statistics begins again.
+    coalesce(
+        sum(q.increase) FILTER (WHERE k.name = %(answered)s),
+        sum(q.increase) FILTER (WHERE k.name = %(exact_answered)s)),
+    coalesce(max(q.covered_s) FILTER (WHERE k.name = %(exact)s), max(q.covered_s))
 FROM ingest_series_quarter q
 JOIN ingest_series k ON k.id = q.series_id
 WHERE q.pool_id = %(pool)s AND q.at = ANY(%(quarters)s)
-    AND (k.name = ANY(%(busy)s) OR k.name = %(answered)s)
+    AND (k.name = ANY(%(busy)s)
+        OR k.name IN (%(answered)s, %(exact)s, %(exact_answered)s))
     AND k.labels ->> 'model' <> '' AND q.increase IS NOT NULL
 GROUP BY q.at, k.labels ->> 'model'
-HAVING count(*) FILTER (WHERE k.name = ANY(%(busy)s)) > 0"""
+HAVING count(*) FILTER (WHERE k.name = ANY(%(busy)s) OR k.name = %(exact)s) > 0"""
 
 
 def due(limit: int, now: datetime) -> dict[int, list[datetime]]:
@@ -112,7 +125,7 @@ def write(cursor: Any, pool_id: int, pins: Mapping[datetime, PriceBook], now: da
         "DELETE FROM finops_poolquarter WHERE pool_id = %s AND at = ANY(%s)", [pool_id, quarters]
     )
     busy = _busy(cursor, pool_id, quarters)
-    prices = _hardware_prices(pool.hardware, pins.values())
+    prices = hardware_prices(pool.hardware, pins.values())
     copy_rows(
         cursor,
         "finops_poolquarter",
@@ -139,9 +152,11 @@ def _rows(
         elapsed_s = min(QUARTER_S, max((model.covered_s for model in busy.values()), default=0.0))
     if not elapsed_s:
         return
-    hourly = _price_at(prices, at)
-    currency = hourly.currency if hourly and pool.gpu_count is not None else ""
-    for line in share_out(elapsed_s, pool.gpu_count, hourly, busy):
+    price = price_at(prices, at)
+    hourly = Money(price.hourly, price.currency) if price else None
+    by_use = price is not None and price.billed_by == BY_USE
+    currency = price.currency if price and (by_use or pool.gpu_count is not None) else ""
+    for line in share_out(elapsed_s, pool.gpu_count, hourly, busy, by_use=by_use):
         yield (
             pool.pk, at, line.model, line.requests, line.busy_s, line.covered_s,
             line.used, line.allocated, currency, book.pk,
@@ -151,7 +166,14 @@ def _rows(
 def _busy(cursor: Any, pool_id: int, quarters: list[datetime]) -> dict[datetime, dict[str, Busy]]:
     cursor.execute(
         BUSY,
-        {"pool": pool_id, "quarters": quarters, "busy": list(BUSY_US), "answered": ANSWERED},
+        {
+            "pool": pool_id,
+            "quarters": quarters,
+            "busy": list(BUSY_US),
+            "answered": ANSWERED,
+            "exact": EXECUTION_SECONDS,
+            "exact_answered": REQUESTS_OK,
+        },
     )
     found: dict[datetime, dict[str, Busy]] = defaultdict(dict)
     for at, model, busy_s, requests, covered_s in cursor.fetchall():
@@ -159,7 +181,7 @@ def _busy(cursor: Any, pool_id: int, quarters: list[datetime]) -> dict[datetime,
     return found
 
 
-def _hardware_prices(hardware: str, books: Iterable[PriceBook]) -> dict[int, list[HardwarePrice]]:
+def hardware_prices(hardware: str, books: Iterable[PriceBook]) -> dict[int, list[HardwarePrice]]:
     """Per book, the prices of this hardware; the newest start comes first, since ever last."""
     prices: dict[int, list[HardwarePrice]] = {book.pk: [] for book in books}
     rows = HardwarePrice.objects.filter(book_id__in=prices, hardware__iexact=hardware.strip())
@@ -168,8 +190,6 @@ def _hardware_prices(hardware: str, books: Iterable[PriceBook]) -> dict[int, lis
     return prices
 
 
-def _price_at(prices: list[HardwarePrice], at: datetime) -> Money | None:
-    for price in prices:
-        if price.valid_from is None or price.valid_from <= at:
-            return Money(price.hourly, price.currency)
-    return None
+def price_at(prices: list[HardwarePrice], at: datetime) -> HardwarePrice | None:
+    """The one that held then; `prices` come newest first."""
+    return next((p for p in prices if p.valid_from is None or p.valid_from <= at), None)

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from finops.costing.lines import MOST_DECIMALS
 from finops.costing.rates import STANDARD, Rate, tier_of
 from finops.models import HardwarePrice, ModelAlias, Price, PriceBook
-from finops.models.prices import PRICE_UNITS
+from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
 from ingest.records import INPUT_BANDS
 from ingest.store.counting import copy_rows
 
@@ -147,10 +147,13 @@ def set_hardware_price(
     currency: str = "USD",
     valid_from: datetime | None = None,
     note: str = "",
+    billed_by: str = BY_HOURS,
 ) -> PriceBook:
     """The next version, with what one GPU or machine of this name costs per hour from then on."""
     if not hardware.strip():
         raise BadPrice("Name the hardware as its pool does, as in H100.")
+    if billed_by not in BILLED_BY:
+        raise BadPrice(f"{billed_by} is no way of paying; use {' or '.join(BILLED_BY)}.")
     _check_amount(hourly)
     _check_start(valid_from)
     with transaction.atomic():
@@ -162,7 +165,7 @@ def set_hardware_price(
             book=book,
             hardware=hardware.strip(),
             valid_from=valid_from,
-            defaults={"hourly": hourly, "currency": currency},
+            defaults={"hourly": hourly, "currency": currency, "billed_by": billed_by},
         )
     return book
 
@@ -353,7 +356,7 @@ def _write(book: PriceBook, rows: Iterable[PriceRow]) -> None:
 def _carry_over(old: PriceBook, new: PriceBook, where: str) -> None:
     """Copy prices that match, and all hardware prices, from one version to the next."""
     prices = ", ".join(name for name in COLUMNS if name != "book_id")
-    hardware = "hardware, valid_from, hourly, currency"
+    hardware = "hardware, valid_from, hourly, currency, billed_by"
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {Price._meta.db_table} (book_id, {prices})"

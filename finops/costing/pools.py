@@ -45,7 +45,12 @@ class PoolLine:
 
 
 def share_out(
-    elapsed_s: float, gpu_count: int | None, hourly: Money | None, busy: Mapping[str, Busy]
+    elapsed_s: float,
+    gpu_count: int | None,
+    hourly: Money | None,
+    busy: Mapping[str, Busy],
+    *,
+    by_use: bool = False,
 ) -> list[PoolLine]:
     """The rows of one stretch of `elapsed_s` seconds, the idle one last.
 
@@ -57,19 +62,26 @@ def share_out(
     busy seconds of all models exceed the GPU-seconds observed, every model's share is scaled down
     alike, so `busy_s` is the GPU-seconds ascribed to the model and never more than there were.
     Where the number of GPUs is unknown the raw seconds stand and no money is ascribed.
+
+    Hardware billed by use costs what was used: idle time is free, and without telemetry the cost is
+    unknown. It needs no number of GPUs, for there is no fixed one.
     """
     covered_s = min(elapsed_s, max((model.covered_s for model in busy.values()), default=0.0))
     scale = _scale_to_capacity(sum(model.busy_s for model in busy.values()), gpu_count, covered_s)
-    rate = None if hourly is None or gpu_count is None else hourly.amount
+    known_size = by_use or gpu_count is not None
+    rate = hourly.amount if hourly is not None and known_size else None
     lines = []
     for name, model in sorted(busy.items()):
         busy_s = math.floor(model.busy_s * scale * MICRO) / MICRO
         used = _cost(rate, Decimal(repr(busy_s)))
         seen_s = min(elapsed_s, model.covered_s)
         lines.append(PoolLine(name, model.requests, busy_s, seen_s, used, used))
-    paid = _cost(rate, Decimal(repr(elapsed_s)) * (gpu_count or 0))
-    idle = None if paid is None else CONTEXT.subtract(paid, _sum(line.used for line in lines))
     known_busy_s, known_used = (0.0, _cost(rate, Decimal(0))) if covered_s else (None, None)
+    if by_use:
+        idle = known_used
+    else:
+        paid = _cost(rate, Decimal(repr(elapsed_s)) * (gpu_count or 0))
+        idle = None if paid is None else CONTEXT.subtract(paid, _sum(line.used for line in lines))
     return [*lines, PoolLine(IDLE, None, known_busy_s, covered_s, known_used, idle)]
 
 

@@ -9,8 +9,16 @@ from .gpu import GpuProbe
 from .otlp import Otlp
 from .prometheus_text import PrometheusText
 from .request_log import RequestLog
+from .triton_statistics import TritonStatistics
 
 REGISTRY: dict[str, Source] = {
     adapter.kind: adapter
-    for adapter in (Otlp(), RequestLog(), PrometheusText(), GpuProbe(), FocusCsv())
+    for adapter in (
+        Otlp(),
+        RequestLog(),
+        PrometheusText(),
+        TritonStatistics(),
+        GpuProbe(),
+        FocusCsv(),
+    )
 }

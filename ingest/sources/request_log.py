@@ -78,8 +78,9 @@ class RequestLog(FileSource):
         Setting(
             "columns",
             "Columns",
-            "Our field → your column; started_at, input_tokens and output_tokens are needed."
-            f" Fields: {', '.join(COLUMNS)}.",
+            "As JSON, our field and your column; without a preset these three at least: "
+            '`{"started_at": "time", "input_tokens": "prompt", "output_tokens": "answer"}`. '
+            f"Our fields: {', '.join(COLUMNS)}.",
             {},
         ),
         Setting("time_format", "Time format", f"One of {', '.join(TIME_FORMATS)}.", ""),
@@ -89,7 +90,8 @@ class RequestLog(FileSource):
         Setting(
             "constants",
             "Constants",
-            f"The same for every row: {', '.join(CONSTANTS)}.",
+            'As JSON, the same for every row: `{"provider": "openai"}`. '
+            f"Our fields: {', '.join(CONSTANTS)}.",
             {},
         ),
         Setting("delimiter", "Delimiter", "Between the columns of a CSV file.", ","),

@@ -9,6 +9,7 @@ from finops.models import PoolQuarter, PricedHour
 from ingest import store
 from ingest.models import Pool
 from ingest.rollup import roll_up
+from ingest.sources.triton_statistics import EXECUTION_SECONDS, REQUESTS_OK
 from tests.ingest.make import metric
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,61 @@ def test_quarter_is_split_into_used_and_idle(pool_source, h100):
     assert quarter["bert"].used == quarter["bert"].allocated == Decimal("0.45")
     assert quarter[""].allocated == Decimal("1.35")
     assert (quarter[""].used, quarter[""].covered_s, quarter[""].currency) == (0, 900, "USD")
+
+
+def test_batched_model_is_not_charged_once_for_each_request_of_a_batch(pool_source, h100):
+    """In batches of eight the Prometheus counter grows eight times as fast as the clock says."""
+    observe(pool_source, range(-1, 61), busy_share=4)
+    counted_once = [
+        metric(EXECUTION_SECONDS, n * 60 * 0.5, HOUR + n * MINUTE, model="bert", version="1")
+        for n in range(-1, 61)
+    ]
+    store.metrics(pool_source, counted_once)
+    roll_up()
+    price_hours(now=HOUR + 60 * MINUTE)
+    bert = rows(HOUR + 15 * MINUTE)["bert"]
+    assert (bert.busy_s, bert.requests, bert.used) == (450, 150, Decimal("0.45"))
+
+
+def test_reload_of_a_model_is_a_reset_and_no_negative_work(pool_source, h100):
+    """Statistics begin again at a full reload; what came since then has come."""
+    values = [*range(0, 180, 30), *range(0, 300, 30)]
+    readings = [
+        metric(EXECUTION_SECONDS, value, HOUR + n * MINUTE, model="bert", version="1")
+        for n, value in enumerate(values)
+    ]
+    store.metrics(pool_source, readings)
+    roll_up()
+    price_hours(now=HOUR + 15 * MINUTE)
+    assert rows()["bert"].busy_s == 150 + 270 - 30
+
+
+def test_statistics_alone_are_enough(pool_source, h100):
+    readings = [
+        record
+        for n in range(16)
+        for record in (
+            metric(EXECUTION_SECONDS, n * 30, HOUR + n * MINUTE, model="bert", version="1"),
+            metric(REQUESTS_OK, n * 10, HOUR + n * MINUTE, model="bert", version="1"),
+        )
+    ]
+    store.metrics(pool_source, readings)
+    roll_up()
+    price_hours(now=HOUR + 15 * MINUTE)
+    # The reading at the quarter's end belongs to the next one.
+    assert (rows()["bert"].busy_s, rows()["bert"].requests) == (420, 140)
+
+
+def test_hardware_billed_by_use_costs_what_was_used(pool_source, pool, book):
+    set_hardware_price("H100", Decimal("3.60"), billed_by="use")
+    Pool.objects.update(created_at=HOUR, gpu_count=None)
+    observe(pool_source, range(-1, 61))
+    price_hours(now=HOUR + 180 * MINUTE)
+    quarter = rows(HOUR + 15 * MINUTE)
+    assert (quarter["bert"].allocated, quarter[""].allocated) == (Decimal("0.45"), 0)
+    assert (quarter[""].used, quarter[""].currency) == (0, "USD")
+    # Whether anything was used while nobody looked is unknown.
+    assert rows(HOUR + 90 * MINUTE)[""].allocated is None
 
 
 def test_unobserved_hour_is_paid_all_the_same(pool_source, h100):

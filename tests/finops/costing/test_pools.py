@@ -62,6 +62,18 @@ def test_partly_observed_quarter_says_how_much_was_seen():
     assert lines[IDLE].covered_s == 400
 
 
+@pytest.mark.parametrize("gpus", [None, 2])
+def test_hardware_billed_by_use_costs_nothing_while_it_waits(gpus):
+    lines = by_model(share_out(900, gpus, HOURLY, {"bert": Busy(300, 60.0, 600)}, by_use=True))
+    assert (lines["bert"].used, lines["bert"].allocated) == (Decimal("0.3"), Decimal("0.3"))
+    assert (lines[IDLE].used, lines[IDLE].allocated) == (0, 0)
+
+
+def test_hardware_billed_by_use_that_nobody_saw_has_an_unknown_cost():
+    (line,) = share_out(900, None, HOURLY, {}, by_use=True)
+    assert (line.used, line.allocated) == (None, None)
+
+
 @pytest.mark.parametrize(("gpus", "hourly"), [(None, HOURLY), (2, None)])
 def test_unknown_price_or_size_is_unknown_money_never_zero(gpus, hourly):
     lines = share_out(900, gpus, hourly, {"bert": Busy(300, 60.0, 900)})

@@ -13,6 +13,7 @@ VALID = {
     "request_log": {"preset": "azure2023_code"},
     "focus_csv": {},
     "prometheus_text": {"url": "http://triton:8002/metrics"},
+    "triton_statistics": {"url": "http://triton:8000"},
 }
 
 
@@ -68,6 +69,10 @@ def test_unknown_setting_is_named(kind):
         ("prometheus_text", {"url": "http://host/", "prefixes": "nv_"}, "prefixes"),
         ("prometheus_text", {"url": "http://host/", "max_series": 0}, "max_series"),
         ("prometheus_text", {"url": "http://host/", "timeout_s": True}, "timeout_s"),
+        ("triton_statistics", {}, "url"),
+        ("triton_statistics", {"url": "file:///etc/passwd"}, "url"),
+        ("triton_statistics", {"url": "http://host/", "routers": "gate"}, "routers"),
+        ("triton_statistics", {"url": "http://host/", "timeout_s": 31}, "timeout_s"),
     ],
 )
 def test_bad_setting_is_named(kind, config, field):
