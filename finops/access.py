@@ -36,8 +36,10 @@ PERMISSIONS = {
     "view_audit": "Read the audit chain",
     "manage_prices": "Change the price book",
     "import_bills": "Bring in billing files",
+    "manage_savings": "Enter what the work on savings took",
     "manage_sources": "Add, change and switch off sources and their push tokens",
     "manage_people": "Add people, give and take roles",
+    "manage_targets": "Add servers and the models on them that changes are applied to",
     "propose_change": "Propose a change to a target",
     "approve_change": "Approve or reject somebody else's change",
 }
@@ -46,11 +48,18 @@ READING = ("view_spend", "view_requests", "view_sources", "view_bills")
 
 ROLE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "viewer": READING,
-    "analyst": (*READING, "manage_prices", "import_bills"),
+    "analyst": (*READING, "manage_prices", "import_bills", "manage_savings"),
     "engineer": (*READING, "propose_change"),
     "approver": (*READING, "view_audit", "approve_change"),
     # Whoever hands out roles must not be able to approve: that is the point of a second person.
-    "admin": (*READING, "view_audit", "import_bills", "manage_sources", "manage_people"),
+    "admin": (
+        *READING,
+        "view_audit",
+        "import_bills",
+        "manage_sources",
+        "manage_people",
+        "manage_targets",
+    ),
 }
 
 ADMIN_SITE_PERMISSIONS = (
@@ -65,6 +74,7 @@ ADMIN_SITE_PERMISSIONS = (
     "finops.view_pricebook",
     "finops.view_price",
     "finops.view_hardwareprice",
+    "finops.view_ledgerentry",
     "finops.view_modelalias",
     "finops.view_billmatch",
     "finops.add_billmatch",
@@ -88,6 +98,15 @@ ADMIN_SITE_PERMISSIONS = (
     "ingest.view_delivery",
     "ingest.view_reject",
     "ingest.view_job",
+    "optimiser.view_server",
+    "optimiser.view_target",
+    "optimiser.view_calibration",
+    "optimiser.view_evidence",
+    "optimiser.view_recommendation",
+    "optimiser.view_change",
+    "optimiser.view_approval",
+    "optimiser.view_rollout",
+    "optimiser.view_verdict",
 )
 """What the role admin may do on Django's own admin pages; nobody else may open them."""
 
@@ -97,8 +116,10 @@ ORGANISATION_ONLY = frozenset(
         "view_audit",
         "manage_prices",
         "import_bills",
+        "manage_savings",
         "manage_sources",
         "manage_people",
+        "manage_targets",
     }
 )
 """Held only through a membership of the whole organisation, whatever the role."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 
 from finops import audit
+from finops.actions import people
 from finops.models import (
     Audit,
     BillMatch,
     HardwarePrice,
+    LedgerEntry,
     Membership,
     ModelAlias,
     Price,
@@ -25,6 +28,12 @@ from ingest.admin import ReadOnly
 
 admin.site.site_header = "Breakeven"
 admin.site.site_title = "Breakeven admin"
+admin.site.index_title = "Settings that have no page of their own"
+
+# Only these pages say them; in the models each would need a migration that does nothing.
+Audit._meta.verbose_name_plural = "audit records"
+BillMatch._meta.verbose_name_plural = "bill matches"
+ModelAlias._meta.verbose_name_plural = "model aliases"
 
 
 class Audited(admin.ModelAdmin):
@@ -50,8 +59,38 @@ class Audited(admin.ModelAdmin):
         audit.record(request.user, "admin", f"{obj._meta.model_name}.{verb}", obj, detail)
 
 
+class KeepsAnAdmin(Audited):
+    """Refuses, with the sentence and no change, what would leave nobody to hand out roles."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        with people.keeping_an_admin():
+            super().save_model(request, obj, form, change)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        with people.keeping_an_admin():
+            super().delete_queryset(request, queryset)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return said_instead(request, super().changeform_view, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return said_instead(request, super().delete_view, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return said_instead(request, super().changelist_view, *args, **kwargs)
+
+
+def said_instead(request: HttpRequest, page: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    """The page, or its address again with why nothing was done."""
+    try:
+        return page(request, *args, **more)
+    except people.Refused as refused:
+        messages.error(request, str(refused))
+        return HttpResponseRedirect(request.get_full_path())
+
+
 @admin.register(User)
-class PersonAdmin(Audited, UserAdmin):
+class PersonAdmin(KeepsAnAdmin, UserAdmin):
     """Roles are memberships, so groups and single permissions are not offered here."""
 
     fieldsets = (
@@ -80,7 +119,7 @@ class MembershipForm(forms.ModelForm):
 
 
 @admin.register(Membership)
-class MembershipAdmin(Audited):
+class MembershipAdmin(KeepsAnAdmin):
     form = MembershipForm
     list_display = ("user", "role", "team", "project")
     list_filter = ("role",)
@@ -88,6 +127,9 @@ class MembershipAdmin(Audited):
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         return type("Form", (super().get_form(request, obj, **kwargs),), {"giver": request.user})
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        people.take_role(obj, by=request.user, via="admin")
 
 
 @admin.register(BillMatch)
@@ -110,7 +152,14 @@ class PriceAdmin(ReadOnly):
 
 @admin.register(HardwarePrice)
 class HardwarePriceAdmin(ReadOnly):
-    list_display = ("book", "hardware", "hourly", "currency", "valid_from")
+    list_display = ("book", "hardware", "hourly", "currency", "billed_by", "valid_from")
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnly):
+    list_display = ("id", "kind", "counts_as", "title", "period_from", "cash", "currency")
+    list_filter = ("kind", "counts_as", "provisional")
+    search_fields = ("change_ref", "title")
 
 
 @admin.register(ModelAlias)

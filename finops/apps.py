@@ -14,6 +14,7 @@ def close_pools() -> None:
 
 class FinopsConfig(AppConfig):
     name = "finops"
+    verbose_name = "People, prices and audit"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -86,7 +86,7 @@ def stacked_costs(
     """Cost per step, stacked by group; a mark on the days no complete bill covers yet."""
     x = [axis_value(point) for point in points]
     data = [_bars(x, stack, colour(at, stack), currency) for at, stack in enumerate(stacks)]
-    layout = _layout(barmode="relative")
+    layout = base_layout(barmode="relative")
     _money_axis(layout, currency, step_totals(stack.values for stack in stacks))
     if provisional_from is not None:
         layout["shapes"] = [_provisional(provisional_from, points[-1])]
@@ -112,7 +112,7 @@ def expected_costs(
     if unexpected:
         data.append(_rings(unexpected, currency))
         legend.append(Legend("alarm", "Not expected"))
-    layout = _layout()
+    layout = base_layout()
     _money_axis(layout, currency, [*totals, *(point.high for point in forecast)])
     said = _costs_said(points, (total,), currency)
     if unexpected:
@@ -123,7 +123,11 @@ def expected_costs(
 
 
 def curves(
-    points: Sequence[date | datetime], lines: Sequence[Curve], said: str, percent: bool = False
+    points: Sequence[date | datetime],
+    lines: Sequence[Curve],
+    said: str,
+    percent: bool = False,
+    currency: str = "",
 ) -> Drawing:
     """Lines over time that break where nothing is known."""
     x = [axis_value(point) for point in points]
@@ -141,9 +145,12 @@ def curves(
         }
         for at, line in enumerate(lines)
     ]
-    layout = _layout()
+    layout = base_layout()
     if percent:
         layout["yaxis"] |= {"range": [0, 102], "ticksuffix": "%"}
+    elif currency:
+        known = (value for line in lines for value in line.values if value is not None)
+        _money_axis(layout, currency, map(Decimal, known))
     else:
         layout["yaxis"] |= {"ticksuffix": " ms", "separatethousands": True}
     legend = tuple(Legend(str(at % COLOURS + 1), line.label) for at, line in enumerate(lines))
@@ -159,11 +166,15 @@ def traffic(
         _counts(x, "Answered", answered, "var(--chart-1)"),
         _counts(x, "Failed", failed, "var(--chart-alarm)"),
     ]
-    layout = _layout(barmode="stack")
+    layout = base_layout(barmode="stack")
     layout["yaxis"]["separatethousands"] = True
     total, bad = sum(answered) + sum(failed), sum(failed)
-    share = words.percent(bad / total) if total else "none"
-    said = f"{words.count(total)} requests, of which {words.count(bad)} failed ({share})."
+    said = (
+        f"{words.count(total)} requests, of which {words.count(bad)} failed"
+        f" ({words.percent(bad / total)})."
+        if total
+        else "No requests in this period."
+    )
     return Drawing(
         {"data": data, "layout": layout}, (Legend("1", "Answered"), Legend("bad", "Failed")), said
     )
@@ -286,7 +297,8 @@ def _edge(point: date | datetime, half: timedelta) -> str:
     return (instant + half).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _layout(**more: Any) -> dict[str, Any]:
+def base_layout(**more: Any) -> dict[str, Any]:
+    """How every figure looks; the axis is one of time unless said otherwise."""
     tick = {"color": "var(--chart-axis)", "size": 11}
     return {
         "autosize": True,

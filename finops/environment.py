@@ -131,6 +131,11 @@ VARIABLES = (
     ),
     Variable("HTTPS", "1 behind TLS: secure cookies, HSTS, redirects.", "1", boolean),
     Variable("DEBUG", "1 shows tracebacks in the browser; never in production.", "0", boolean),
+    Variable(
+        "FAILPOINT",
+        "For tests, with `BREAKEVEN_DEBUG=1` alone: the step at which a process kills itself.",
+        "",
+    ),
     Variable("TIME_ZONE", "Accounting time zone: where a day begins.", "UTC", time_zone),
     Variable("CURRENCY", "The currency the overview opens with.", "USD", currency),
     Variable("LOG_FORMAT", "`json` or `console`.", "json", one_of("json", "console")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,8 +11,11 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 
+from finops.access import visible_projects
 from finops.actions.price_book import OwnPrice
-from finops.models.prices import PRICE_UNITS
+from finops.models import LedgerEntry, User
+from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
+from finops.money import Money, format_money
 from finops.queries.filters import midnight
 from ingest import models
 from ingest.records import INPUT_BANDS
@@ -208,6 +212,12 @@ class HardwarePriceForm(forms.Form):
         widget=forms.TextInput({"inputmode": "decimal"}),
     )
     currency = forms.CharField(max_length=3, min_length=3)
+    billed_by = forms.ChoiceField(
+        label="Paid by",
+        required=False,
+        choices=list(BILLED_BY.items()),
+        help_text="Reserved and on-demand machines by the hour, serverless GPUs by use.",
+    )
     valid_from = MomentField(required=False, help_text="Empty: it has always held.")
     note = forms.CharField(max_length=200, required=False)
 
@@ -217,6 +227,64 @@ class HardwarePriceForm(forms.Form):
 
     def clean_currency(self) -> str:
         return self.cleaned_data["currency"].upper()
+
+    def clean_billed_by(self) -> str:
+        return self.cleaned_data["billed_by"] or BY_HOURS
+
+
+class ProgrammeCostForm(forms.Form):
+    """What the work on savings took, or what an earlier entry of it should have been."""
+
+    on = forms.DateField(label="Day", widget=forms.DateInput({"type": "date"}))
+    amount = forms.DecimalField(
+        label="Cost",
+        min_value=0,
+        max_digits=30,
+        decimal_places=18,
+        widget=forms.TextInput({"inputmode": "decimal"}),
+    )
+    currency = forms.CharField(max_length=3, min_length=3)
+    note = forms.CharField(
+        label="What for", max_length=200, help_text="As in: two days of load tests."
+    )
+    project = forms.ChoiceField(required=False, help_text="Whose it is.")
+    corrects = forms.ChoiceField(
+        required=False,
+        help_text="The old entry stays and counts no more. A cost of 0 takes it back.",
+    )
+
+    def __init__(self, costs: Sequence[LedgerEntry], user: User, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.costs = {str(cost.pk): cost for cost in costs}
+        self.projects = {project.slug: project for project in visible_projects(user).all}
+        self.fields["project"].choices = [
+            ("", "The whole organisation"),
+            *(
+                (slug, project.name)
+                for slug, project in self.projects.items()
+                if not project.is_unallocated
+            ),
+        ]
+        self.fields["corrects"].choices = [
+            ("", "Nothing: this is a new cost"),
+            *(
+                (pk, f"#{pk}: {format_money(Money(cost.cash, cost.currency))} for {cost.title}")
+                for pk, cost in self.costs.items()
+            ),
+        ]
+
+    def clean_currency(self) -> str:
+        return self.cleaned_data["currency"].upper()
+
+    def cost(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        return {
+            "on": given["on"],
+            "cost": Money(given["amount"], given["currency"]),
+            "note": given["note"],
+            "project": self.projects.get(given["project"]),
+            "corrects": self.costs.get(given["corrects"]),
+        }
 
 
 class AccessTokenForm(forms.Form):

@@ -15,6 +15,11 @@ SHARED = (
     structlog.processors.StackInfoRenderer(),
 )
 
+TRACEBACKS = structlog.processors.ExceptionRenderer(
+    # Local variables hold keys and tokens; a log is read by more people than those may be.
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure_logging(style: str, level: str) -> None:
     renderer = (
@@ -24,7 +29,7 @@ def configure_logging(style: str, level: str) -> None:
     )
     final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     if style == "json":
-        final.insert(0, structlog.processors.dict_tracebacks)
+        final.insert(0, TRACEBACKS)
     logging.config.dictConfig(
         {
             "version": 1,

@@ -10,6 +10,7 @@ from finops.views import (
     people,
     prices,
     requests,
+    savings,
     settings,
     sources,
 )
@@ -28,6 +29,8 @@ urlpatterns = [
     re_path(rf"^requests/(?P<project>\d{{1,9}})/{DAY}/{KEY}$", requests.one, name="span"),
     path("gpus", gpus.show, name="gpus"),
     path("gpus.csv", gpus.as_csv, name="gpus-csv"),
+    path("savings", savings.show, name="savings"),
+    path("savings.csv", savings.as_csv, name="savings-csv"),
     path("sources", sources.show, name="sources"),
     path("sources/new", connecting.new, name="source-new"),
     path("sources/<int:pk>", sources.detail, name="source"),

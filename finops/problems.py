@@ -39,16 +39,20 @@ class Problem(Exception):
         detail: str,
         errors: Iterable[FilterError] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
+        """`more` are members of this problem's own, as RFC 9457 allows."""
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.more = dict(more or {})
 
 
 def respond(request: HttpRequest | None, problem: Problem) -> HttpResponse:
     body: dict[str, Any] = {
+        **problem.more,
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,

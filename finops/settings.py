@@ -15,6 +15,11 @@ try:
     ENV = environment.read(os.environ)
 except environment.BadEnvironment as problem:
     raise SystemExit(f"Breakeven cannot start: {problem}") from None
+if ENV["FAILPOINT"] and not ENV["DEBUG"]:
+    raise SystemExit(
+        "Breakeven cannot start: BREAKEVEN_FAILPOINT kills processes on purpose; take it away, or"
+        " set BREAKEVEN_DEBUG=1 on a machine for tests."
+    )
 
 
 def database(url: str) -> dict:
@@ -135,6 +140,7 @@ REPORTING_CURRENCY = ENV["CURRENCY"]
 ENCRYPTION_KEYS = ENV["ENCRYPTION_KEYS"]
 PRIVACY_KEY = ENV["PRIVACY_KEY"]
 METRICS_TOKEN = ENV["METRICS_TOKEN"]
+FAILPOINT = ENV["FAILPOINT"]
 SAMPLE_DATA = ENV["SAMPLE_DATA"]
 PRIVATE_ADDRESSES = ENV["PRIVATE_ADDRESSES"]
 RETENTION_DAYS = {"span": ENV["SPAN_DAYS"], "sample": ENV["SAMPLE_DAYS"]}
@@ -218,6 +224,16 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "ChangeStateEnum": "optimiser.models.CHANGE_STATES",
+        "RecommendationStateEnum": "optimiser.models.RECOMMENDATION_STATES",
+        "RolloutStateEnum": "optimiser.models.ROLLOUT_STATES",
+        "LiveStateEnum": "optimiser.models.LIVE_STATES",
+        "TargetKindEnum": "optimiser.models.TARGET_KINDS",
+        "FindingOutcomeEnum": "optimiser.models.FINDING_OUTCOMES",
+        "VerdictOutcomeEnum": "optimiser.models.VERDICT_OUTCOMES",
+        "DecisionEnum": "optimiser.models.APPROVAL_DECISIONS",
+    },
 }
 
 LOGGING_CONFIG = None

@@ -18,6 +18,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/docs", api_docs.show, name="api-docs"),
     path("api/", include("finops.api.urls")),
+    path("api/", include("optimiser.api.urls")),
     path("", include("ingest.urls")),
     path("", include("finops.page_urls")),
+    path("", include("optimiser.urls")),
 ]

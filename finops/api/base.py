@@ -51,13 +51,19 @@ def told(
     status: int = 200,
     name: str,
     group: str,
+    more: Mapping[int, tuple[type[Serializer], str]] | None = None,
 ) -> Callable[[View], View]:
-    """Describes one operation in the schema, with every problem it may answer."""
+    """Describes one operation in the schema, with every problem it may answer.
+
+    `more` are problems of this operation alone.
+    """
     responses: dict[Any, Any] = {
         status: OpenApiResponse(shape, summary) if shape else OpenApiResponse(description=summary)
     }
     for code, text in PROBLEMS.items():
         responses[code, CONTENT_TYPE] = OpenApiResponse(ProblemShape, text)
+    for code, (problem, text) in (more or {}).items():
+        responses[code, CONTENT_TYPE] = OpenApiResponse(problem, text)
     return extend_schema(
         operation_id=name,
         summary=summary,

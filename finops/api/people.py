@@ -76,7 +76,7 @@ class Tokens(Api):
         group="Tokens",
     )
     def post(self, request: Request) -> Response:
-        wanted = _body(shapes.TokenRequest, request)
+        wanted = body_of(shapes.TokenRequest, request)
         try:
             token, text = actions.issue_token(
                 request.user,
@@ -136,7 +136,7 @@ class PushTokens(Api):
         group="Tokens",
     )
     def post(self, request: Request, pk: int) -> Response:
-        wanted = _body(shapes.PushTokenRequest, request)
+        wanted = body_of(shapes.PushTokenRequest, request)
         source = visible_source(request, pk)
         if not REGISTRY[source.kind].pushes:
             raise Problem(409, "This source does not push, so it needs no token.")
@@ -189,7 +189,7 @@ class AuditLog(Api):
         return self.answer(shapes.AuditPageShape, page)
 
 
-def _body(shape: type[Serializer], request: Request) -> dict[str, Any]:
+def body_of(shape: type[Serializer], request: Request) -> dict[str, Any]:
     """What was sent; a name nobody knows is an error, not ignored."""
     sent = request.data
     form = shape(data=sent)

@@ -118,20 +118,24 @@ class AmountsShape(Serializer):
     cost = Money()
     reconciled = Money(help_text="The part from complete bills; the rest is provisional.")
     usage_cost = Money(help_text="All priced usage of the scope, covered by a bill or not.")
-    requests = IntegerField()
-    tokens = IntegerField()
-    unpriced_spans = IntegerField(help_text="Usage without a price: in no amount.")
-    unpriced_tokens = IntegerField()
-    unknown_spans = IntegerField(help_text="Did not say what they used.")
+    requests = IntegerField(allow_null=True, help_text="null where only bills speak.")
+    tokens = IntegerField(allow_null=True)
+    unpriced_spans = IntegerField(allow_null=True, help_text="Usage without a price: in no amount.")
+    unpriced_tokens = IntegerField(allow_null=True)
+    unknown_spans = IntegerField(allow_null=True, help_text="Did not say what they used.")
     unknown_bill_lines = IntegerField()
     unpriced_gpu_hours = FloatField()
     per_million_tokens = MaybeMoney()
     per_thousand_requests = MaybeMoney()
 
 
+LATE = "Of them, requests that came after their day was closed; they have no details."
+
+
 class SpendShape(StampedShape, AmountsShape):
     currency = CharField()
     others = PerCurrency()
+    late_requests = IntegerField(help_text=LATE)
 
 
 class SpendRowShape(AmountsShape):
@@ -187,6 +191,7 @@ class RequestTableShape(StampedShape):
     group_by = ListField(child=CharField())
     data = RequestRowShape(many=True, source="rows")
     total = RequestRowShape()
+    late_requests = IntegerField(help_text=LATE)
 
 
 class LatencySeriesShape(StampedShape):
@@ -313,6 +318,7 @@ class SourceShape(Serializer):
     lag_s = FloatField(allow_null=True)
     last_24h = CountsShape()
     quarantined = IntegerField(help_text="Rejected rows kept now, of the last 7 days.")
+    late = IntegerField(help_text="Spans taken for days whose details were gone already.")
 
 
 class SourceListShape(Serializer):

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import money, people, traffic
+from . import money, people, savings, traffic
 
 app_name = "api"
 
@@ -40,6 +40,13 @@ urlpatterns = [
     path("v1/price-books", money.Books.as_view(), name="price-books"),
     path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),
     path("v1/anomalies", money.Anomalies.as_view(), name="anomalies"),
+    path("v1/savings", savings.Savings.as_view(), name="savings"),
+    path("v1/savings/entries", savings.Entries.as_view(), name="savings-entries"),
+    path(
+        "v1/savings/programme-costs",
+        savings.ProgrammeCosts.as_view(),
+        name="programme-costs",
+    ),
     path("v1/tokens", people.Tokens.as_view(), name="tokens"),
     re_path(r"^v1/tokens/(?P<pk>[0-9a-f]{12})$", people.OneToken.as_view(), name="token"),
     path("v1/audit", people.AuditLog.as_view(), name="audit"),

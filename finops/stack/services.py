@@ -27,8 +27,8 @@ LOOPBACK = "127.0.0.1"
 STATIC_STAMP = REPOSITORY / "staticfiles" / ".made-from"
 HEALTH_TIMEOUT_S = 2.0
 
-SAMPLE_POOL = "demo-triton"
 SAMPLE_SERVICES = ("support-chat", "code-assist", "digit-reader")
+SAMPLE_BATCH = "nightly-batch"
 SAMPLE_POOL = "demo-triton"
 """The GPU pool that `manage.py setup --demo` makes."""
 
@@ -158,6 +158,8 @@ class Stack:
                 after=("web",),
             ),
             Service("sweeper", manage("sweep"), app, after=("web",)),
+            # Carries out approved changes; what it holds when it dies is rolled back by others.
+            Service("control", manage("control"), app, after=("web",), stop_within_s=20),
         )
 
     def sample_estate(self) -> tuple[Service, ...]:
@@ -195,12 +197,26 @@ class Stack:
                 needed=False,
             ),
             Service(
+                # It stands for a batch job: change how many callers it has in its control file.
+                SAMPLE_BATCH,
+                python(
+                    *("optimiser.demo.clients", "--triton", str(folder / "triton.json")),
+                    *("--otlp", f"http://{LOOPBACK}:{self.port}/v1/traces"),
+                    *("--service", SAMPLE_BATCH),
+                    *("--token-file", str(self.push_tokens / SAMPLE_BATCH)),
+                    *("--count-file", str(self.home.root / f"{SAMPLE_BATCH}-count.json")),
+                    *("--control", str(self.home.root / f"{SAMPLE_BATCH}.json")),
+                ),
+                app,
+                after=("triton",),
+                needed=False,
+            ),
+            Service(
                 "gpus",
                 python(
                     *("optimiser.demo.gpus", "--triton", str(folder / "triton.json")),
                     *("--url", f"http://{LOOPBACK}:{self.port}"),
                     *("--token-file", str(self.push_tokens / "gpus"), "--pool", SAMPLE_POOL),
-                    *("--pool", SAMPLE_POOL),
                 ),
                 app,
                 after=("triton",),

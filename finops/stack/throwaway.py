@@ -49,14 +49,15 @@ def bench(name: str, arguments: Sequence[str]) -> int:
     """One module of tests/bench with services as careful about the disk as the real ones."""
     if name not in benches():
         raise StackError(f"There is no bench {name!r}; ./run bench lists them.")
+    module = f"tests.bench.{name.replace('-', '_')}"
     with services(durable=True) as env:
-        return _attached((sys.executable, "-m", f"tests.bench.{name}", *arguments), env)
+        return _attached((sys.executable, "-m", module, *arguments), env)
 
 
 def benches() -> dict[str, str]:
     """Name → the first line of what it says about itself."""
     return {
-        file.stem: _first_line(file)
+        file.stem.replace("_", "-"): _first_line(file)
         for file in sorted(BENCHES.glob("*.py"))
         if '__name__ == "__main__"' in file.read_text()
     }

@@ -6,6 +6,7 @@ display; unknown is written as the word, never as 0.
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -27,6 +28,15 @@ ICONS = {
     "requests": "M1.5 8.5h3l2-5.5 3 10 2-4.5h3",
     "gpus": "M4.5 4.5h7v7h-7zM6 1.5v3M10 1.5v3M6 11.5v3M10 11.5v3M1.5 6h3M1.5 10h3M11.5 6h3"
     "M11.5 10h3",
+    "advice": "M8 1.5a4.5 4.5 0 0 0-2.5 8.2v1.8h5V9.7A4.5 4.5 0 0 0 8 1.5zM6 14h4",
+    "changes": "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5 1.75 1.75 0 0 0 0 3.5z"
+    "M4 14a1.75 1.75 0 1 0 0-3.5"
+    "A1.75 1.75 0 0 0 4 14zM12 10.5V6.5a2 2 0 0 0-2-2H7.5M12 14a1.75 1.75 0 1 0 0-3.5"
+    "A1.75 1.75 0 0 0 12 14z",
+    "savings": "M2.5 5.5l4 4 2.5-2.5 4.5 4.5M13.5 8v3.5H10M2.5 13.5h11",
+    "targets": "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01",
+    "undo": "M5.5 3L2.5 6l3 3M2.5 6h7a4 4 0 0 1 0 8H6",
+    "edit": "M2.5 13.5l.8-3.2L10.8 2.8l2.4 2.4-7.5 7.5z",
     "sources": "M8 10.5V14M4.5 6.5h7v1a3.5 3.5 0 0 1-7 0zM6 2.5v4M10 2.5v4",
     "prices": "M2.5 2.5h5.5l5.5 5.5-5.5 5.5L2.5 8zM5.5 5.5h.01",
     "tokens": "M9.5 6.5a3 3 0 1 0-2.6 2.97L8 8.5l1.5 1.5H11V11.5H12.5V13h2v-2l-4.6-4.2",
@@ -58,6 +68,7 @@ COMPACT_FROM = 10_000
 LETTERS = "KMBT"
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 SOON = timedelta(seconds=90)
+ID = re.compile(r"[0-9a-f]{16,}")
 
 
 @register.simple_tag
@@ -257,6 +268,12 @@ def ticks(text: str) -> SafeString:
     parts = str(text).split("`")
     pieces = (("<code>{}</code>" if at % 2 else "{}", part) for at, part in enumerate(parts))
     return format_html_join("", "{}", ((format_html(form, part),) for form, part in pieces))
+
+
+@register.filter
+def is_id(value: object) -> bool:
+    """An id or a fingerprint, which is compared sign by sign and not read."""
+    return isinstance(value, str) and ID.fullmatch(value) is not None
 
 
 @register.simple_tag

@@ -15,8 +15,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
+from finops.templatetags import words
+
 from .page import Action, View, page
-from .tables import Column, Row, Table, words_cell
+from .tables import Cell, Column, Row, Table, words_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Operation:
 @login_required
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
+    address = request.build_absolute_uri(reverse("api:spend"))
     return page(
         View.of(request),
         "finops/api_docs.html",
@@ -38,7 +41,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "unknown is null, lists come in pages with a cursor, and errors say how to mend them.",
         actions=[Action("OpenAPI schema", reverse("api:schema"), "download")],
         with_bar=False,
-        address=request.build_absolute_uri(reverse("api:spend")),
+        first_call=f'curl -H "Authorization: Bearer $BREAKEVEN_TOKEN" "{address}?range=30d"',
         tokens_href=reverse("finops:tokens"),
         groups=groups(),
     )
@@ -51,21 +54,43 @@ def groups() -> tuple[tuple[str, tuple[Operation, ...]], ...]:
     found: dict[str, list[Operation]] = {}
     for path, methods in schema["paths"].items():
         for method, told in methods.items():
-            found.setdefault(told["tags"][0], []).append(operation(path, method, told))
+            made = operation(path, method, told, body_fields(told, schema))
+            found.setdefault(told["tags"][0], []).append(made)
     return tuple((tag, tuple(operations)) for tag, operations in found.items())
 
 
-def operation(path: str, method: str, told: dict[str, Any]) -> Operation:
+def body_fields(told: dict[str, Any], schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name → description of each field of the JSON body; nothing where there is none."""
+    for content in told.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        shape = schema["components"]["schemas"].get(name, content["schema"])
+        return dict(shape.get("properties", {}))
+    return {}
+
+
+def operation(
+    path: str, method: str, told: dict[str, Any], body: dict[str, dict[str, Any]]
+) -> Operation:
     columns = (Column("Parameter"), Column("Meaning"), Column("Values"))
     rows = [
         Row(
             (
                 words_cell(parameter["name"]),
-                words_cell(parameter.get("description", "")),
+                meaning_cell(parameter),
                 words_cell(values(parameter["schema"])),
             )
         )
         for parameter in told.get("parameters", ())
+    ]
+    rows += [
+        Row(
+            (
+                words_cell(name, note="in the body"),
+                Cell(words.ticks(field.get("description", "")), field.get("description", "")),
+                words_cell(values(field)),
+            )
+        )
+        for name, field in body.items()
     ]
     table = Table(
         told["operationId"],
@@ -75,6 +100,13 @@ def operation(path: str, method: str, told: dict[str, Any]) -> Operation:
         empty="It takes no parameters.",
     )
     return Operation(method.upper(), path, told["summary"], table)
+
+
+def meaning_cell(parameter: dict[str, Any]) -> Cell:
+    said = parameter.get("description", "")
+    if not said and parameter["in"] == "path":
+        said = "Which one, as its list names it."
+    return Cell(words.ticks(said), said)
 
 
 def values(schema: dict[str, Any]) -> str:

@@ -181,14 +181,18 @@ def take(view: View, source: Source, form: UploadForm) -> Taken:
         with path.open("wb") as copy:
             for chunk in file.chunks():
                 copy.write(chunk)
-        return connections.take_file(
-            source,
-            path,
-            name=name,
-            complete=form.cleaned_data.get("complete", True),
-            by=view.request.user,
-            via="page",
-        )
+        try:
+            return connections.take_file(
+                source,
+                path,
+                name=name,
+                complete=form.cleaned_data.get("complete", True),
+                by=view.request.user,
+                via="page",
+            )
+        except BadFile as error:
+            # People know the file by the name they gave it.
+            raise BadFile(str(error).replace(path.name, name)) from error
 
 
 def outcome(name: str, taken: Taken) -> Outcome:
@@ -196,7 +200,8 @@ def outcome(name: str, taken: Taken) -> Outcome:
     if taken.repeats:
         sentence = f"The very same file came on {words.when_text(taken.repeats)}; nothing changed."
     elif counts.rejected:
-        sentence = f"{counts.rejected:,} rows were refused; below is why and how to mend them."
+        rows = "1 row was" if counts.rejected == 1 else f"{counts.rejected:,} rows were"
+        sentence = f"{rows} refused; below is why and what to mend."
     else:
         sentence = "Every row was taken. Costs follow within seconds."
     return Outcome(

@@ -8,15 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from finops import charts
+from finops.queries.amounts import Spend, SpendTable
 from finops.queries.filters import BASES, FIELDS, GROUPS, METRICS, Filters
 from finops.queries.spend import (
     OTHER,
     Series,
-    Spend,
-    SpendTable,
     spend_by,
-    spend_series,
-    spend_total,
+    spend_page,
 )
 from finops.templatetags import words
 
@@ -25,13 +23,14 @@ from .figures import (
     Figure,
     count_figure,
     known_cost,
+    late_said,
     money_figure,
     point_label,
     provisional_badge,
     stamped,
     unit_figure,
 )
-from .page import GROUP_LABELS, Choice, View, csv_action, currency_choices, needs, page
+from .page import GROUP_LABELS, Choice, View, csv_action, currency_choices, group_said, needs, page
 from .tables import (
     NONE,
     Column,
@@ -79,8 +78,7 @@ HOURLY_UP_TO_DAYS = 2
 def show(request: HttpRequest) -> HttpResponse:
     view = View.of(request, "sort")
     filters = grouped(view.filters)
-    total, table = spend_total(filters), spend_by(filters)
-    series = spend_series(filters, step=step(filters), top=TOP)
+    total, table, series = spend_page(filters, step(filters), TOP)
     return page(
         view,
         "finops/costs.html",
@@ -118,12 +116,14 @@ def grouped(filters: Filters) -> Filters:
 
 
 def step(filters: Filters) -> str:
-    """A day or two is drawn by the hour, which only priced usage has."""
-    return "hour" if filters.days <= HOURLY_UP_TO_DAYS and filters.basis == "usage" else "day"
+    """A day or two is drawn by the hour, which only priced usage has, and users have not."""
+    hourly = filters.basis == "usage" and "user" not in filters.group_by
+    return "hour" if filters.days <= HOURLY_UP_TO_DAYS and hourly else "day"
 
 
 def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
-    badge, tone = provisional_badge(total.provisional_share)
+    # Nothing at all was recorded: that is no agreement with any bill.
+    badge, tone = provisional_badge(total.provisional_share) if table.rows else ("", "")
     previous = filters.previous()
     before = words.days_text(previous.start, previous.end)
     others = [words.money(amount, currency) for currency, amount in total.others]
@@ -131,6 +131,7 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
     note = words.sentence(change) if filters.compare else ""
     if others:
         note += f" Beside it, not added: {', '.join(others)}."
+    note += late_said(total.late_requests)
     return [
         money_figure(
             "total",
@@ -168,6 +169,7 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
             "unpriced",
             "Requests without a price",
             total.unpriced_spans,
+            reason="Bills do not say; choose the basis Usage.",
             note=f"{words.count(total.unknown_spans)} more did not say what they used."
             if total.unknown_spans
             else "",
@@ -244,7 +246,7 @@ def cost_table(table: SpendTable, view: View, filters: Filters) -> Table:
     )
     labels = (words_cell("Total"), *(words_cell("") for _ in table.group_by[1:]))
     total = (*labels, *measure_cells(table.total, table, filters))
-    name = " and ".join(GROUP_LABELS[group].lower() for group in table.group_by)
+    name = " and ".join(group_said(group) for group in table.group_by)
     made = Table(
         "costs",
         f"Cost by {name}",
@@ -277,8 +279,8 @@ def measure_cells(row, table: SpendTable, filters: Filters, view: View | None = 
         NONE if cost is None else share_cell(row.share, meter=row.share if view else None),
         count_cell(row.requests, href=href),
         count_cell(row.tokens),
-        unit_cell(row.per_million_tokens, currency) if row.tokens else NONE,
-        unit_cell(row.per_thousand_requests, currency) if row.requests else NONE,
+        NONE if row.tokens == 0 else unit_cell(row.per_million_tokens, currency),
+        NONE if row.requests == 0 else unit_cell(row.per_thousand_requests, currency),
         count_cell(row.unpriced_spans),
         count_cell(row.unknown_spans),
     )

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from finops.charts import Drawing
-from finops.queries.spend import Amounts
+from finops.queries.amounts import Amounts
 from finops.queries.stamp import Stamped
 from finops.templatetags import words
 
@@ -113,9 +113,17 @@ def known_cost(row: Amounts, total: Amounts) -> Decimal | None:
     """None when all there is has no price: a zero would say that it was free."""
     if row.cost or row.usage_cost or not row.requests:
         return row.cost
-    all_unpriced = row.unpriced_spans + row.unknown_spans >= row.requests
+    all_unpriced = (row.unpriced_spans or 0) + (row.unknown_spans or 0) >= row.requests
     # A model of a pool has no spans to miss a price; what is missing is that of the hardware.
     return None if all_unpriced or total.unpriced_gpu_hours else row.cost
+
+
+def late_said(requests: int) -> str:
+    """Nothing when none came late; else a sentence to put behind another."""
+    if not requests:
+        return ""
+    noun = "request" if requests == 1 else "requests"
+    return f" Includes {words.count(requests)} late {noun} for days whose details are gone."
 
 
 def provisional_badge(share: float) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from finops import charts
+from finops.queries.amounts import SpendTable
 from finops.queries.filters import Filters
 from finops.queries.overview import MonthEnd, Overview, overview
-from finops.queries.spend import SpendTable
 from finops.templatetags import words
 from ingest.models.owners import UNALLOCATED
 
@@ -28,7 +28,7 @@ from .figures import (
     unknown_figure,
 )
 from .page import GROUP_LABELS, View, currency_choices, needs, page
-from .sources import health_table, push_snippet
+from .sources import health_table, is_well, push_snippet
 from .tables import (
     NONE,
     Column,
@@ -71,7 +71,7 @@ def show(request: HttpRequest) -> HttpResponse:
             top_table(result.by_model, view, "model", "Most expensive models"),
             top_table(result.by_project, view, "project", "Most expensive projects"),
         ],
-        health=health_table(result.health, view),
+        health=health_table(sorted(result.health, key=is_well), view),
     )
 
 
@@ -100,7 +100,8 @@ def figures(result: Overview, view: View) -> list[Figure]:
 
 def spend_figure(result: Overview, view: View) -> Figure:
     spend = result.spend
-    badge, tone = provisional_badge(spend.provisional_share)
+    is_known = bool(result.by_project.rows)
+    badge, tone = provisional_badge(spend.provisional_share) if is_known else ("", "")
     others = [words.money(amount, currency) for currency, amount in spend.others]
     note = words.sentence(words.compared(result.change, before(view.filters)))
     if others:

@@ -42,11 +42,19 @@ GROUP_LABELS = {
     "provider": "Provider",
     "model": "Model",
     "service": "Service",
+    "user": "User",
     "kind": "Kind of request",
     "tier": "Tier",
     "sku": "SKU",
     "origin": "Where the cost comes from",
 }
+
+
+def group_said(group: str) -> str:
+    """Within a sentence; an abbreviation keeps its capitals."""
+    label = GROUP_LABELS[group]
+    return label if label.isupper() else label.lower()
+
 
 NAVIGATION = (
     (
@@ -59,9 +67,18 @@ NAVIGATION = (
         ),
     ),
     (
+        "Improve",
+        (
+            ("optimiser:recommendations", "Recommendations", "advice", "finops.view_spend"),
+            ("optimiser:changes", "Changes", "changes", "finops.view_spend"),
+            ("savings", "Savings", "savings", "finops.view_spend"),
+        ),
+    ),
+    (
         "Data",
         (
             ("sources", "Sources", "sources", "finops.view_sources"),
+            ("optimiser:targets", "Targets", "targets", "finops.view_sources"),
             ("prices", "Prices", "prices", "finops.view_spend"),
         ),
     ),
@@ -73,7 +90,10 @@ NAVIGATION = (
         ),
     ),
 )
-"""Group → (URL name, label, icon, permission that somebody needs over anything at all)."""
+"""Group → (URL name, label, icon, permission that somebody needs over anything at all).
+
+A name with a colon is a page of a package above, joined by string.
+"""
 
 
 MAX_LENGTH = 500
@@ -160,7 +180,7 @@ class View:
 
     def to(self, name: str, filters: Filters | None = None, **extra: str) -> str:
         """Another page, with these filters."""
-        return link(reverse(f"finops:{name}"), filters or self.filters, extra)
+        return link(address(name), filters or self.filters, extra)
 
     def pairs(self, filters: Filters, *without: str) -> tuple[tuple[str, str], ...]:
         """Hidden fields that keep the rest of the URL when a form changes `without`."""
@@ -168,6 +188,10 @@ class View:
         kept = [(name, value) for name in query for value in query.getlist(name)]
         kept += self.extra.items()
         return tuple((name, value) for name, value in kept if name not in without)
+
+
+def address(name: str) -> str:
+    return reverse(name if ":" in name else f"finops:{name}")
 
 
 def clean(query: QueryDict, name: str) -> str:
@@ -237,7 +261,7 @@ def navigation(request: HttpRequest, carried: str) -> list[NavGroup]:
     groups = []
     for label, entries in NAVIGATION:
         items = tuple(
-            NavItem(text, icon, f"{reverse(f'finops:{name}')}?{carried}", current(name, here))
+            NavItem(text, icon, f"{address(name)}?{carried}", current(name, here))
             for name, text, icon, permission in entries
             if not permission or may_open(request.user, permission)
         )
@@ -250,11 +274,23 @@ def may_open(user: Any, permission: str) -> bool:
     return access.anywhere(user, permission)
 
 
-PARTS = {"source": "sources", "delivery": "sources", "source-new": "sources", "span": "requests"}
+PARTS = {
+    "source": "sources",
+    "delivery": "sources",
+    "source-new": "sources",
+    "span": "requests",
+    "recommendation": "recommendations",
+    "change": "changes",
+    "change-edit": "changes",
+    "target": "targets",
+    "target-new": "targets",
+    "server-new": "targets",
+}
 """Pages that stand below another in the navigation."""
 
 
 def current(name: str, here: str) -> str:
+    name = name.rpartition(":")[2]
     if name == here:
         return "page"
     return "true" if PARTS.get(here) == name else ""
@@ -305,10 +341,15 @@ def range_label(filters: Filters) -> str:
 
 
 def projects_label(filters: Filters, names: dict[str, str]) -> str:
-    chosen = [*(names.get(slug, slug) for slug in filters.projects), *filters.teams]
-    if not chosen:
-        return "All projects"
-    return chosen[0] if len(chosen) == 1 else f"{chosen[0]} and {len(chosen) - 1} more"
+    projects = several_said([names.get(slug, slug) for slug in filters.projects])
+    teams = several_said(filters.teams)
+    # Both must hold: of the projects only those that are the team's.
+    return " of ".join(filter(None, (projects, teams))) or "All projects"
+
+
+def several_said(names: Sequence[str]) -> str:
+    first = names[0] if names else ""
+    return f"{first} and {len(names) - 1} more" if len(names) > 1 else first
 
 
 def chips(view: View, names: dict[str, str]) -> Iterable[Chip]:

@@ -16,6 +16,7 @@ from finops.actions import own_prices
 from finops.actions.price_book import BadPrice, OwnPrice
 from finops.forms import HardwarePriceForm, OwnPriceForm
 from finops.models import HardwarePrice, Price, PriceBook
+from finops.models.prices import BILLED_BY
 from finops.queries import prices as queries
 from finops.queries.prices import PricePage
 from finops.queries.spend import spend_by
@@ -110,7 +111,8 @@ def book_said(book: PriceBook | None) -> str:
     if book is None:
         return "No price book has been made yet; ./run setup seeds the first one."
     made = words.when_text(book.created_at)
-    return f"Version {book.version} from {book.source}, made {made}. {book.note}".strip()
+    note = f" {book.note.rstrip('.')}." if book.note else ""
+    return f"Version {book.version} from {book.source}, made {made}.{note}"
 
 
 def version_choices(view: View, current: PriceBook | None) -> list[Choice]:
@@ -149,7 +151,7 @@ def case(price: Price) -> tuple[str, str, str, int]:
 def price_table(prices: tuple[Price, ...]) -> Table:
     columns = (
         Column("Model"),
-        Column("Holds"),
+        Column("In force"),
         *(Column(label, number=True) for label in UNIT_COLUMNS.values()),
         Column("Other"),
     )
@@ -201,12 +203,18 @@ def holds(price: Price) -> str:
 
 
 def hardware_table(rows: list[HardwarePrice]) -> Table:
-    columns = (Column("Hardware"), Column("Per hour", number=True), Column("From"))
+    columns = (
+        Column("Hardware"),
+        Column("Per hour", number=True),
+        Column("Paid by"),
+        Column("From"),
+    )
     made = tuple(
         Row(
             (
                 words_cell(row.hardware),
                 unit_price_cell(row.hourly, row.currency),
+                words_cell(BILLED_BY[row.billed_by]),
                 time_cell(row.valid_from) if row.valid_from else words_cell("always"),
             )
         )
@@ -274,6 +282,7 @@ def enter_hardware(view: View) -> HttpResponse:
                 given["currency"],
                 given["valid_from"],
                 given["note"],
+                billed_by=given["billed_by"],
                 by=view.request.user,
                 via="page",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -10,14 +11,23 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from finops import charts
+from finops.actions.pricing import BY_THE_HOUR
 from finops.queries import traffic
 from finops.queries.filters import Filters
 from finops.queries.traffic import LatencySeries, RequestTable, SpanPage, SpanRow
 from finops.templatetags import words
 
 from .costs import group_choices, row_href
-from .figures import Chart, Figure, count_figure, point_label, stamped, unknown_figure
-from .page import GROUP_LABELS, Choice, View, csv_action, needs, page
+from .figures import (
+    Chart,
+    Figure,
+    count_figure,
+    late_said,
+    point_label,
+    stamped,
+    unknown_figure,
+)
+from .page import GROUP_LABELS, Choice, View, csv_action, group_said, needs, page
 from .tables import (
     NONE,
     Cell,
@@ -153,7 +163,8 @@ def figures(table: RequestTable) -> list[Figure]:
             "requests",
             "Requests",
             total.requests,
-            note=f"{words.compact(sum(total.tokens.values()))} tokens.",
+            note=f"{words.compact(sum(total.tokens.values()))} tokens."
+            + late_said(table.late_requests),
             definition="Answers of models: chat, embeddings, reranking and other inference. Tools, "
             "agents and chains are not requests of their own.",
             **origin,
@@ -212,7 +223,7 @@ def latency_chart(series: LatencySeries) -> Chart:
     columns = (Column("When"), *(Column(label, number=True) for label in parts))
     rows = tuple(
         Row((words_cell(point_label(point)), *(duration_cell(line.values[at]) for line in lines)))
-        for at, point in enumerate(series.points)
+        for at, point in enumerate(series.points if any(series.requests) else ())
     )
     table = Table("latency-series", "Latency over time", columns, rows)
     return Chart("latency", "Latency", drawing, table, small=True)
@@ -243,6 +254,7 @@ def traffic_chart(series: LatencySeries) -> Chart:
     rows = tuple(
         Row((words_cell(point_label(point)), count_cell(answered[at]), count_cell(failed)))
         for at, (point, failed) in enumerate(zip(series.points, series.errors, strict=True))
+        if any(series.requests)
     )
     table = Table("traffic-series", "Requests over time", columns, rows)
     return Chart("traffic", "Requests", drawing, table, small=True)
@@ -272,7 +284,7 @@ def request_table(table: RequestTable, view: View, filters: Filters) -> Table:
         for row in table.rows
     )
     total = (words_cell("Total"), *request_cells(table.total)) if rows else ()
-    name = GROUP_LABELS[table.group_by[0]].lower()
+    name = group_said(table.group_by[0])
     made = Table(
         "requests",
         f"Requests by {name}",
@@ -358,19 +370,22 @@ def known_sum(row: SpanRow, names: tuple[str, ...]) -> int | None:
 TOKEN_LABELS = {
     "input": "Input",
     "cache_read": "Read from cache",
-    "cache_write_5m": "Written to cache (5 minutes)",
-    "cache_write_1h": "Written to cache (1 hour)",
+    "cache_write_5m": "Written to cache for 5 min",
+    "cache_write_1h": "Written to cache for 1 h",
     "output": "Output",
     "reasoning": "Reasoning",
     "audio_input": "Audio in",
     "audio_output": "Audio out",
     "image_input": "Images in",
 }
+ALWAYS_SHOWN = ("input", "output")
 
 
 def span_facts(row: SpanRow) -> list[tuple[str, list[tuple[str, str]]]]:
     """Heading → (name, value); what nobody told is said to be unknown."""
-    cost = "–" if row.cost is None else words.unit_price(row.cost, row.currency)
+    cost = words.unit_price(row.cost, row.currency)
+    if row.cost is None and row.cost_note == BY_THE_HOUR:
+        cost = "in the hours of its hardware"
     return [
         (
             "What it was",
@@ -392,8 +407,8 @@ def span_facts(row: SpanRow) -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
         (
-            "What it used",
-            [(TOKEN_LABELS[name], words.count(number)) for name, number in row.tokens.items()],
+            "What it used, in tokens",
+            token_facts(row.tokens),
         ),
         (
             "What it cost",
@@ -401,3 +416,18 @@ def span_facts(row: SpanRow) -> list[tuple[str, list[tuple[str, str]]]]:
         ),
         ("Where to find it", [("Trace", row.trace_id), ("Span", row.span_id)]),
     ]
+
+
+def token_facts(tokens: Mapping[str, int | None]) -> list[tuple[str, str]]:
+    """Every class that was told; the rest are named together, so that none looks like zero."""
+    told = [
+        (TOKEN_LABELS[name], words.count(number))
+        for name, number in tokens.items()
+        if number is not None or name in ALWAYS_SHOWN
+    ]
+    untold = [
+        TOKEN_LABELS[name].lower()
+        for name, number in tokens.items()
+        if number is None and name not in ALWAYS_SHOWN
+    ]
+    return [*told, ("Not told by the sender", ", ".join(untold))] if untold else told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,9 @@ from finops.models import AccessToken, Audit
 from finops.queries import people as queries
 from ingest.models import Token
 
+from .audit_words import detail_said, door_said, object_said
 from .page import View, needs, page
-from .tables import Column, Row, Table, time_cell, words_cell
+from .tables import Cell, Column, Row, Table, time_cell, words_cell
 
 STATE_TONES = {"active": ("Active", "good"), "expired": ("Ended", ""), "revoked": ("Revoked", "")}
 SCOPE_LABELS = {
@@ -212,19 +213,15 @@ def audit_table(rows: tuple[Audit, ...]) -> Table:
         cells = (
             words_cell(row.action, note=f"#{row.pk}"),
             time_cell(row.at),
-            words_cell(row.actor_name, note=f"by {row.via}"),
-            words_cell(f"{row.object_type} {row.object_id}".strip() or "–"),
-            words_cell(detail_said(row.detail)),
+            words_cell(row.actor_name, note=door_said(row.via)),
+            replace(words_cell(object_said(row.object_type, row.object_id)), value=on(row)),
+            Cell(detail_said(row.detail), json.dumps(row.detail)),
             words_cell(bytes(row.hash).hex()[:12]),
         )
         made.append(Row(cells))
     return Table("audit", "Audit records, newest first", columns, tuple(made), empty="No records.")
 
 
-def detail_said(detail: dict[str, Any]) -> str:
-    """`name: Probe, kind: gpu`; what is nested stays JSON."""
-    return ", ".join(
-        f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in detail.items()
-        if value not in ("", None)
-    )
+def on(row: Audit) -> str:
+    """As the API and the filter name it."""
+    return f"{row.object_type}:{row.object_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -73,7 +74,7 @@ def health_said(rows: Iterable[SourceRow]) -> str:
     rows = list(rows)
     if not rows:
         return "Nothing is connected yet."
-    ill = [row for row in rows if row.state in ("late", "error", "never")]
+    ill = [row for row in rows if not is_well(row)]
     if not ill:
         return f"All {len(rows)} sources are working." if len(rows) > 1 else "It is working."
     return f"{len(ill)} of {len(rows)} need attention."
@@ -120,11 +121,17 @@ def state_cell(row: SourceRow) -> Cell:
 def ago_cell(instant) -> Cell:
     if instant is None:
         return Cell("never", "")
-    return Cell(words.ago_text(instant), instant.isoformat(timespec="seconds"), instant)
+    value = instant.isoformat(timespec="seconds")
+    return Cell(words.ago_text(instant), value, instant, fixed=True)
 
 
 def kind_label(kind: str) -> str:
     return REGISTRY[kind].label if kind in REGISTRY else kind
+
+
+def is_well(row: SourceRow) -> bool:
+    """As an order: what needs somebody comes first."""
+    return row.state in ("ok", "off")
 
 
 def health_table(rows: Iterable[SourceRow], view: View) -> Table:
@@ -158,12 +165,15 @@ def source_page(view: View, row: SourceRow, status: int = 200, **more) -> HttpRe
     adapter = REGISTRY.get(source.kind)
     cursor = view.extra.get("cursor")
     rejects = queries.rejects(source, PAGE_SIZE, cursor)
-    takes_files = isinstance(adapter, FileSource)
+    is_bill = source.kind == "focus_csv"
     may_manage = user.has_perm("finops.manage_sources")
-    if takes_files and may_upload(user, source):
+    if isinstance(adapter, FileSource) and may_upload(user, source):
         more = {"upload": UploadForm(source.kind), **more}
     if isinstance(adapter, PushSource) and may_manage:
-        more["tokens"] = [push_row(token, True) for token in push_tokens([source])]
+        # They are all of this source, whose name stands above.
+        more["tokens"] = [
+            replace(push_row(token, True), source="") for token in push_tokens([source])
+        ]
     address = reverse("finops:source", args=[source.pk])
     return page(
         view,
@@ -180,8 +190,8 @@ def source_page(view: View, row: SourceRow, status: int = 200, **more) -> HttpRe
         address=address,
         state=STATE_LABELS[row.state],
         facts=source_facts(row),
-        deliveries=delivery_table(queries.deliveries(source).rows, view) if takes_files else None,
-        pulls=pull_table(queries.pulls(source).rows),
+        deliveries=delivery_table(queries.deliveries(source).rows, view) if is_bill else None,
+        pulls=None if is_bill else pull_table(queries.pulls(source).rows),
         rejects=reject_table(rejects.rows),
         next_href=view.url(cursor=rejects.next) if rejects.next else "",
         first_href=view.url(cursor="") if cursor else "",
@@ -209,6 +219,7 @@ def source_facts(row: SourceRow) -> list[tuple[str, str]]:
         ("Known already", words.count(counts.unchanged)),
         ("Older than what we have", words.count(counts.stale)),
         ("Refused", words.count(counts.rejected)),
+        *([("Late, for days without details", words.count(row.late))] if row.late else ()),
     ]
 
 
@@ -258,7 +269,7 @@ def reject_table(rows: Iterable[RejectRow]) -> Table:
     made = []
     for row in rows:
         cells = (
-            words_cell(row.reason.replace("_", " "), note=row.external_id),
+            words_cell(row.reason.replace("_", " "), note=row_named(row)),
             words_cell(row.field or "the whole row"),
             words_cell(row.detail),
             NONE if row.line is None else count_cell(row.line),
@@ -272,6 +283,11 @@ def reject_table(rows: Iterable[RejectRow]) -> Table:
         tuple(made),
         empty="Nothing was refused in the last 7 days.",
     )
+
+
+def row_named(row: RejectRow) -> str:
+    """Its own id; where that is only the line, the line has its column."""
+    return "" if row.external_id == f"line {row.line}" else row.external_id
 
 
 def delivery_table(rows: Iterable[DeliveryRow], view: View) -> Table:
@@ -357,12 +373,13 @@ def period_table(periods: Iterable[PeriodRow], view: View) -> Table:
     )
     rows = []
     for period in periods:
-        for currency, amount in period.costs or (("", None),):
+        for at, (currency, amount) in enumerate(period.costs or (("", None),)):
             cells = (
                 words_cell(period.billing_account_id),
                 Cell(f"{period.billing_month:%B %Y}", period.billing_month.isoformat()),
                 money_cell(amount, currency) if currency else unknown_cell(),
-                count_cell(period.line_count),
+                # Lines are counted over all currencies of the account and month.
+                NONE if at else count_cell(period.line_count),
                 time_cell(period.last_charge_at),
                 standing_cell(period, view),
             )

@@ -47,6 +47,8 @@ class Cell:
     unknown: bool = False
     fixed: bool = False
     """Must not be broken over two lines."""
+    prose: bool = False
+    """Sentences, which a narrow column would stack word by word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,9 @@ document.addEventListener("change", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   const page = event.target.closest("#view")?.querySelector("[data-announce]");
-  if (page) announce(page.dataset.announce);
+  // A part that follows something says the same again and again; once is enough.
+  const said = page?.dataset.announce;
+  if (said && said !== document.getElementById("announcer").textContent) announce(said);
 });
 
 document.addEventListener("htmx:responseError", () => {

@@ -98,11 +98,16 @@ HOMES = {
     "duckdb": (),
     "genai_prices": ("finops/costing/snapshot.py",),
     "langfuse": (),
+    "numba": ("optimiser/simulate/engine.py",),
     "pandas": ("finops/series/forecast.py",),
     "plotly": (),
     "pynvml": ("gpu_probe/nvml.py",),
     "statsmodels": ("finops/series/forecast.py",),
-    "tritonclient": ("optimiser/demo/", "optimiser/targets/"),
+    "tritonclient": (
+        "optimiser/demo/calling.py",
+        "optimiser/targets/calibration.py",
+        "optimiser/targets/triton.py",
+    ),
 }
 
 # Django reads its environment in one place. The others are programs with a command line.

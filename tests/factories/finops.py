@@ -12,12 +12,14 @@ import factory
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import F
+from django.utils import timezone
 
 from finops import access
 from finops.models import (
     AccessToken,
     CostDay,
     CostQuarter,
+    LedgerEntry,
     Membership,
     PoolQuarter,
     PriceBook,
@@ -148,3 +150,39 @@ def billed(
         rows.append(bill_line(line, **{**usual, **changes}))
     sha256 = f"{name} {month} {amount}".encode().ljust(32, b"-")[:32]
     return store.bill(source, name=name, sha256=sha256, complete=complete, rows=rows)
+
+
+def booked(project: Project, start: datetime, **changes) -> LedgerEntry:
+    """One entry as the ledger would have written it: by default a day that freed 3,600 GPU-s."""
+    freed, cash = changes.pop("freed", 3600.0), changes.pop("cash", "0")
+    amount = None if cash is None else Decimal(cash)
+    old = changes.get("supersedes")
+    usual = {
+        "kind": changes.get("counts_as", "realised") if old is None else "adjustment",
+        "counts_as": "realised",
+        "revision": old.revision + 1 if old else 1,
+        "change_ref": "1",
+        "title": "Batch bert",
+        "project": project,
+        "period_from": start,
+        "period_to": start + changes.pop("lasts", timedelta(days=1)),
+        "measured_s": 3000.0,
+        "capacity_gpu_seconds": freed,
+        "capacity_gpu_seconds_low": None if freed is None else freed - 360,
+        "capacity_gpu_seconds_high": None if freed is None else freed + 360,
+        "cash": amount,
+        "cash_low": amount,
+        "cash_high": amount,
+        "currency": "" if amount is None else "USD",
+        "billed_by": "hours",
+        "requests": 1000,
+        "gpu_seconds_per_request": 0.2,
+        "counterfactual_gpu_seconds_per_request": 0.5,
+        "basis": "Made for a test.",
+        "facts_hash": hashlib.sha256(repr((start, changes)).encode()).digest(),
+        "created_at": timezone.now(),
+    }
+    if changes.get("counts_as") == "programme_cost":
+        usual |= {"change_ref": "", "title": "Load tests", "requests": None, "billed_by": ""}
+        usual |= {name: None for name in usual if name.startswith("capacity")}
+    return LedgerEntry.objects.create(**{**usual, **changes})

@@ -35,11 +35,11 @@ HELD = {
     ("viewer", "view_bills"),
     *((role, name) for role in ("analyst", "engineer", "approver", "admin")
       for name in access.READING),
-    ("analyst", "manage_prices"), ("analyst", "import_bills"),
+    ("analyst", "manage_prices"), ("analyst", "import_bills"), ("analyst", "manage_savings"),
     ("engineer", "propose_change"),
     ("approver", "approve_change"), ("approver", "view_audit"),
     ("admin", "view_audit"), ("admin", "import_bills"), ("admin", "manage_sources"),
-    ("admin", "manage_people"),
+    ("admin", "manage_people"), ("admin", "manage_targets"),
 }  # fmt: skip
 
 

@@ -74,4 +74,4 @@ def test_setup_seeds_the_price_book_once(demo):
     books = PriceBook.objects.count()
     demo()
     assert PriceBook.objects.count() == books
-    assert Source.objects.filter(is_sample=True).count() == 5
+    assert Source.objects.filter(is_sample=True).count() == 7

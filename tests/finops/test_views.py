@@ -26,13 +26,19 @@ READABLE = (
     "/requests",
     "/requests?group_by=service&tab=errors",
     "/requests?tab=recent",
+    "/savings",
     "/sources",
     "/prices",
     "/settings/tokens",
 )
 ORGANISATION = ("/gpus", "/costs?basis=bill&metric=list")
 AUDITORS = ("/settings/audit", "/settings/audit?verify=1")
-MANAGERS = ("/sources/new", "/sources/new?kind=otlp", "/sources/new?kind=prometheus_text")
+MANAGERS = (
+    "/sources/new",
+    "/sources/new?kind=otlp",
+    "/sources/new?kind=prometheus_text",
+    "/sources/new?kind=triton_statistics",
+)
 PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
 
 MAY_OPEN = {
@@ -218,8 +224,38 @@ def test_request_says_what_is_unknown(sign_in):
     silent = Span.objects.filter(input_tokens=None).first()
     path = f"/requests/{silent.project_id}/{silent.day}/{silent.key}"
     words = Page(sign_in("asha").get(path).text).words
-    assert "Input unknown" in words
-    assert "Audio in unknown" in words
+    assert "Input unknown Output" in words
+    assert re.search(r"Not told by the sender [a-z0-9, ]*\baudio in\b", words)
+
+
+def test_empty_period_claims_no_bill_and_draws_no_chart(sign_in):
+    client, period = sign_in("asha"), "?from=2020-01-01&to=2020-02-01"
+    for path in ("/", "/costs"):
+        assert "Reconciled with bills" not in client.get(path + period).text, path
+    page = Page(client.get(f"/requests{period}").text)
+    assert "No requests in this period." in page.words
+    assert not {"latency-series", "traffic-series"} & set(page.tables)
+
+
+def test_source_lists_its_files_or_its_hours_and_not_an_empty_other(sign_in):
+    bill = Source.objects.get(kind="focus_csv")
+    traces = Source.objects.filter(kind="otlp").first()
+    client = sign_in("ada")
+    assert headings(client, bill) == ["Files received", "Refused rows of the last 7 days"]
+    assert headings(client, traces) == [
+        "Refused rows of the last 7 days",
+        "What it brought, hour by hour",
+    ]
+
+
+def headings(client: Client, source: Source) -> list[str]:
+    html = client.get(f"/sources/{source.pk}").text
+    return re.findall(r"<h2 id=\"(?:deliveries|rejects|pulls)-title\">([^<]*)</h2>", html)
+
+
+def test_bar_names_projects_and_teams_that_must_both_hold(sign_in):
+    html = sign_in("asha").get("/costs?f.project=support-chat&f.team=Search").text
+    assert "<span>Support chat of Search</span>" in html
 
 
 def test_unknown_hardware_price_is_unknown_and_not_zero(sign_in):

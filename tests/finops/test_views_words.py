@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from finops.templatetags import words
+from finops.views import audit_words
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,48 @@ def test_sizes_and_energy_take_the_unit_that_fits():
         "10.1 kWh",
         "1,000 kWh",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_id"),
+    [
+        ("392f0e982e63e9e0fc5a06eee50bba95", True),
+        ("0d64d004aeceeed8", True),
+        ("facade", False),
+        ("support-chat", False),
+        (12, False),
+    ],
+)
+def test_ids_are_told_from_words(value, is_id):
+    assert words.is_id(value) is is_id
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ({"name": "Probe", "gpu_count": 4, "note": ""}, "name: Probe; gpu count: 4"),
+        ({"complete": True, "sha256": "ab" * 32}, "complete: yes; sha256: abababababab…"),
+        (
+            {"prices": 8634, "left_out": {"a_b": 2, "c": 30, "d": 4, "e": 1, "f": 1}},
+            "prices: 8,634; left out: 38 in all (most: c 30, d 4, a b 2; 2 more)",
+        ),
+        ({"was": {"rate": "0.5", "gone": None}}, "was: (rate 0.5, gone none)"),
+        ({"fields": list("abcdefg")}, "fields: a, b, c, d, e and 2 more"),
+        ({}, ""),
+    ],
+)
+def test_detail_of_an_audit_record_is_read_and_not_parsed(detail, said):
+    assert audit_words.detail_said(detail) == said
+
+
+def test_endless_detail_is_cut():
+    assert audit_words.detail_said({"text": "x " * 500}).endswith("x…")
+    assert len(audit_words.detail_said({"text": "x" * 500})) == audit_words.MAX_SHOWN
+
+
+def test_object_of_a_model_that_is_gone_keeps_its_name():
+    assert audit_words.object_said("finops.pricebook", "2") == "price book 2"
+    assert audit_words.object_said("finops.gone", "2") == "finops.gone 2"
 
 
 def test_code_between_ticks_is_marked_and_everything_is_escaped():

@@ -11,7 +11,7 @@ from django.test import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from finops.access import FAILURES_PER_NAME
-from finops.models import AccessToken, Audit, PriceBook, User
+from finops.models import AccessToken, Audit, HardwarePrice, PriceBook, User
 from ingest.models import Delivery, Pool, Project, Reject, Source, Token
 from tests.e2e.estate import PASSWORD
 from tests.finops.reading import Page
@@ -208,7 +208,7 @@ def test_uploaded_bill_is_counted_and_the_same_again_changes_nothing(sign_in):
     client = sign_in("asha")
     first = upload(client, "september.csv", bill("10", "n/a"))
     assert "september.csv: 2 rows" in words_of(first)
-    assert "1 rows were refused; below is why and how to mend them." in words_of(first)
+    assert "1 row was refused; below is why and what to mend." in words_of(first)
     again = upload(client, "september.csv", bill("10", "n/a"))
     assert "The very same file came on" in words_of(again)
     assert Delivery.objects.filter(name="september.csv").count() == 1
@@ -227,7 +227,7 @@ def test_upload_is_audited_with_its_fingerprint(sign_in):
 def test_file_that_is_no_bill_is_refused_in_one_sentence(sign_in):
     response = upload(sign_in("asha"), "holiday.csv", b"a,b\n1,2\n")
     assert response.status_code == 422
-    assert "BilledCost" in words_of(response)
+    assert "holiday.csv has no column BilledCost, " in words_of(response)
 
 
 def test_name_of_a_file_is_never_a_path(sign_in):
@@ -332,7 +332,26 @@ def test_price_of_hardware_holds_from_its_quarter_hour(sign_in):
     assert "let a price start on one" in words_of(client.post("/prices", given))
     given["hardware-valid_from"] = "2026-11-01T09:15"
     tables = Page(client.post("/prices", given, follow=True).text).tables
-    assert ["A10", "0.75", "2026-11-01T09:15:00+00:00"] in tables["hardware"]
+    by_the_hour = "the hour, busy or not"
+    assert ["A10", "0.75", by_the_hour, "2026-11-01T09:15:00+00:00"] in tables["hardware"]
+
+
+def test_price_of_hardware_says_how_it_is_paid(sign_in):
+    given = {"what": "hardware", "hardware-hardware": "L4", "hardware-hourly": "0.75"}
+    given |= {"hardware-currency": "USD", "hardware-billed_by": "use"}
+    client = sign_in("asha")
+    tables = Page(client.post("/prices", given, follow=True).text).tables
+    assert ["L4", "0.75", "use, only while busy", "always"] in tables["hardware"]
+    detail = Audit.objects.get(action="hardware_price.set").detail
+    assert detail["billed_by"] == "use"
+    # The next version of the book, whatever it is for, still says so.
+    client.post("/prices", {**given, "hardware-hardware": "A10", "hardware-billed_by": "hours"})
+    prices = HardwarePrice.objects.filter(book__version=PriceBook.objects.first().version)
+    assert {row.hardware: row.billed_by for row in prices} == {
+        "H100": "hours",
+        "L4": "use",
+        "A10": "hours",
+    }
 
 
 @pytest.mark.parametrize("name", ["ben", "cleo", "dev", "ada"])
@@ -350,6 +369,15 @@ def test_audit_lists_the_newest_first_and_says_whether_the_chain_is_whole(sign_i
     page = Page(sign_in("ben").get("/settings/audit?verify=1").text)
     assert page.tables["audit"][1][0] == "price.set"
     assert "The chain is whole: all" in page.words
+
+
+def test_audit_tells_what_on_what_and_by_which_door(sign_in):
+    issue = {"name": "nightly report", "scope": "read"}
+    sign_in("ada").post("/settings/tokens", issue)
+    token = AccessToken.objects.get(name="nightly report")
+    page = Page(sign_in("ben").get("/settings/audit?actor=ada").text)
+    assert page.tables["audit"][1][3] == f"finops.accesstoken:{token.pk}"
+    assert f"on a page access token {token.pk} name: nightly report; scope: read" in page.words
 
 
 def test_audit_can_be_narrowed_to_a_person(sign_in):

@@ -40,14 +40,22 @@ MAY_READ = {
     "price-books": EVERYBODY,
     "forecasts": EVERYBODY,
     "anomalies": EVERYBODY,
+    "savings": EVERYBODY,
+    "savings-entries": EVERYBODY,
     "tokens": EVERYBODY,
     "audit": {"ben", "ada"},
 }
 MAY_WRITE = {
     ("POST", "push-tokens"): {"ada"},
     ("DELETE", "push-token"): {"ada"},
+    ("POST", "programme-costs"): {"asha"},
     ("POST", "tokens"): EVERYBODY,
     ("DELETE", "token"): EVERYBODY,
+}
+BODIES = {
+    "programme-costs": (
+        '{"on": "2026-01-05", "amount": "900", "currency": "USD", "note": "Load tests"}'
+    ),
 }
 PUBLIC = {"schema"}
 """A new address without a line here fails below."""
@@ -100,7 +108,7 @@ def test_writing_is_for_those_in_the_table(by_token, name):
         for person in PEOPLE:
             caller = by_token(person, "admin")
             if method == "POST":
-                answer = caller.post(path_of(name), '{"name": "mine"}')
+                answer = caller.post(path_of(name), BODIES.get(name, '{"name": "mine"}'))
             else:
                 answer = caller.delete(own_token(name, person))
             if answer.status_code in (201, 204):
@@ -148,7 +156,7 @@ def test_cleo_sees_nothing_of_others_projects(by_token, query):
     hidden, cleo = hidden_words(), by_token("cleo")
     asked = dict(pair.split("=") for pair in query.split("&") if pair)
     filtered = [name for name in MAY_READ if name.startswith(("spend", "request"))]
-    plain = ["me", "projects", "sources", "forecasts", "anomalies", "tokens"]
+    plain = ["me", "projects", "sources", "forecasts", "anomalies", "savings", "tokens"]
     for name in filtered + plain:
         answer = cleo.get(path_of(name), **(asked if name in filtered else {}))
         text = answer.content.decode()
