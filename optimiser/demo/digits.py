@@ -23,6 +23,12 @@ from optimiser.demo.endpoints import Endpoints
 from optimiser.demo.files import write_atomically, write_json
 
 MODELS = ("digits_fp32", "digits_int8")
+WRONG = "digits_wrong"
+"""Answers with the int8 variant's file, wrongly; for tests, loaded by nobody else."""
+PUBLIC = "digits"
+"""The router in front of them: what applications call."""
+SERVED = (*MODELS, PUBLIC)
+"""In this order: once the router is there, its base answers."""
 RECIPE = 1
 """Raise it when anything below changes what is trained, so that old results are made anew."""
 
@@ -168,7 +174,7 @@ def load_into_triton(directory: Path, wait_s: float = LOAD_WAIT_S) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"No Triton of {directory} answered within {wait_s:.0f} s.")
         time.sleep(0.2)
-    for model in MODELS:
+    for model in SERVED:
         if not endpoints.is_ready(model):
             endpoints.load(model)
 

@@ -4,7 +4,7 @@
 Triton's own counters and pushes readings as the GPU probe does: its wire format, its spool, its
 sender. Every batch says `simulated: true`.
 
-Knows Triton's /metrics and gpu_probe's public names. Refuses to run where a real GPU answers (the
+Knows Triton's statistics and gpu_probe's public names. Refuses to run where a real GPU answers (the
 probe measures that one), and to guess: while Triton's counters cannot be read, nothing is sent.
 """
 
@@ -19,10 +19,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from gpu_probe import __version__
 from gpu_probe.nvml import NoNvml, Nvml
@@ -34,8 +34,8 @@ REAL_GPU = 5
 """Exit code where NVML answers: run `python -m gpu_probe` instead."""
 
 INTERVAL_S = 10.0
-SCRAPE_TIMEOUT_S = 3.0
-COMPUTE_COUNTER = "nv_inference_compute_infer_duration_us"
+STATISTICS_TIMEOUT_S = 3.0
+NANOSECONDS_PER_MICROSECOND = 1000
 DRIVER = "simulated"
 
 GIB = 2**30
@@ -92,10 +92,15 @@ class Gpu:
 
 
 GPUS = (
-    Gpu(0, models=("fixedcost",), loaded_bytes=41 * GIB),
-    Gpu(1, models=("matrix", "digits_fp32", "digits_int8"), loaded_bytes=9 * GIB),
+    Gpu(0, models=("fixedcost", "fixedcost_shadow"), loaded_bytes=41 * GIB),
+    Gpu(
+        1,
+        models=("matrix", "matrix_shadow", "digits_fp32", "digits_int8", "digits_wrong"),
+        loaded_bytes=9 * GIB,
+    ),
 )
-"""`hosted` is on none of them: it stands in for somebody else's hardware."""
+"""`hosted` is on none of them: it stands in for somebody else's hardware. Neither is the router
+`digits`, which only waits for the models behind it."""
 
 Counters = dict[str, float]
 """Microseconds computed so far, by model."""
@@ -105,26 +110,28 @@ class Unknown(Exception):
     """Triton's counters could not be read, though it may well be working."""
 
 
-def read_counters(metrics_url: str) -> Counters | None:
+def read_counters(http_url: str) -> Counters | None:
     """Compute time per model; None when nobody listens, which is a Triton that is not running."""
     try:
-        answer = httpx.get(metrics_url, timeout=SCRAPE_TIMEOUT_S, trust_env=False)
+        answer = httpx.get(
+            f"{http_url}/v2/models/stats", timeout=STATISTICS_TIMEOUT_S, trust_env=False
+        )
         answer.raise_for_status()
+        return parse_counters(answer.json()["model_stats"])
     except httpx.ConnectError:
         return None
-    except httpx.HTTPError as error:
-        raise Unknown(str(error)) from error
-    return parse_counters(answer.text)
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise Unknown(f"{type(error).__name__}: {error}") from error
 
 
-def parse_counters(text: str) -> Counters:
+def parse_counters(versions: list[dict[str, Any]]) -> Counters:
+    """From `batch_stats`, where an execution is counted once. Prometheus's counter adds it once
+    for every request of the batch, which would make a batching GPU look ever busier."""
     counters: Counters = {}
-    for family in text_string_to_metric_families(text):
-        # By family: the parser adds "_total" to the samples of a counter that lacks it.
-        if family.name == COMPUTE_COUNTER:
-            for sample in family.samples:
-                model = sample.labels["model"]
-                counters[model] = counters.get(model, 0.0) + sample.value
+    for version in versions:
+        spent_ns = sum(int(batch["compute_infer"]["ns"]) for batch in version["batch_stats"])
+        counters.setdefault(version["name"], 0.0)
+        counters[version["name"]] += spent_ns / NANOSECONDS_PER_MICROSECOND
     return counters
 
 
@@ -175,8 +182,8 @@ def push_until(ending: threading.Event, options: argparse.Namespace, sender: Sen
     simulation, boot_id, sequence = Simulation(), str(uuid4()), 0
     while True:
         try:
-            metrics_url = Endpoints.read(options.triton).metrics
-            readings = simulation.look(time.time(), read_counters(metrics_url))
+            http_url = Endpoints.read(options.triton).http
+            readings = simulation.look(time.time(), read_counters(http_url))
         except (Unknown, FileNotFoundError) as error:
             logging.warning("gpus: nothing to say now, Triton's counters are unknown (%s)", error)
             readings = []

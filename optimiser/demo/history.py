@@ -21,7 +21,7 @@ import numpy as np
 from gpu_probe.wire import Batch, GpuReading
 from ingest.records import MetricRecord, SeriesKey, SpanRecord
 from optimiser.demo.gpus import GPUS
-from optimiser.demo.traffic import calibration, token_counts
+from optimiser.demo.traffic import BATCH_MODEL, BATCH_SERVICE, calibration, token_counts
 
 DAYS = 60
 SEED = 20261121
@@ -175,6 +175,52 @@ def _span(traffic: Traffic, midnight: datetime, number: str, values: tuple[Any, 
     )
 
 
+# The batch job on our own hardware
+
+BATCH_HOUR = 2
+BATCH_CALLERS = 16
+BATCH_ROUNDS = 25
+"""Requests of each caller in one night: some seconds of work, where the live one never ends."""
+BATCH_THINK_MS = 150.0
+BATCH_LATENCY_MS = 195.0
+"""What a caller waits when sixteen of them share an unbatched model, as the live ones do."""
+
+
+def batch_spans(day: date, end: datetime, seed: int = SEED) -> list[SpanRecord]:
+    """One night's requests, each caller waiting for its answer; up to `end`."""
+    dice = np.random.default_rng([seed, day.toordinal(), 7])
+    began = datetime(day.year, day.month, day.day, BATCH_HOUR, tzinfo=UTC)
+    made = []
+    for caller in range(1, BATCH_CALLERS + 1):
+        at = began + timedelta(milliseconds=dice.uniform(0, BATCH_THINK_MS))
+        for n in range(BATCH_ROUNDS):
+            took = timedelta(milliseconds=BATCH_LATENCY_MS * dice.lognormal(0, 0.12))
+            number = f"{len(HOSTED):02d}{day:%Y%m%d}{caller * BATCH_ROUNDS + n:08d}"
+            made.append(_batch_span(at, at + took, caller, number))
+            at += took + timedelta(milliseconds=BATCH_THINK_MS * dice.uniform(0.8, 1.2))
+    return [record for record in made if record.ended_at is not None and record.ended_at <= end]
+
+
+def _batch_span(start: datetime, end: datetime, caller: int, number: str) -> SpanRecord:
+    return SpanRecord(
+        trace_id=f"5a{number:0>30}",
+        span_id=f"{number[-16:]:0>16}",
+        started_at=start,
+        ended_at=end,
+        version=int(end.timestamp() * 1_000_000),
+        kind="inference",
+        name=f"inference {BATCH_MODEL}",
+        service=BATCH_SERVICE,
+        provider="triton",
+        model=BATCH_MODEL,
+        request_model=BATCH_MODEL,
+        status="ok",
+        user_id=f"caller-{caller:02d}",
+        session_id=f"batch-{start:%Y%m%d}",
+        attributes={"breakeven.sample": True},
+    )
+
+
 # Triton and its GPUs
 
 SAMPLE_STEP = timedelta(minutes=5)
@@ -241,7 +287,11 @@ def _busy_steps(day: date, end: datetime, seed: int) -> Iterator[tuple[datetime,
     at = datetime(day.year, day.month, day.day, tzinfo=UTC)
     while at.date() == day and at <= end:
         level = hours[at.hour] * _volume(day, end) * dice.lognormal(0, 0.12)
-        yield at, {model: min(0.97, share * level) for model, share in BUSY_SHARE.items()}
+        busy = {model: share * level for model, share in BUSY_SHARE.items()}
+        if (at.hour, at.minute) == (BATCH_HOUR, 5):
+            spent_ms = BATCH_CALLERS * BATCH_ROUNDS * SERVICE_MS[BATCH_MODEL]
+            busy[BATCH_MODEL] += spent_ms / 1000 / SAMPLE_STEP.total_seconds()
+        yield at, {model: min(0.97, share) for model, share in busy.items()}
         at += SAMPLE_STEP
 
 

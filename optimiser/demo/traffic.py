@@ -81,9 +81,13 @@ SERVICES = (
         arrivals="servegen_language_msmall",
         burstiness="cv_of_gaps_median",
         tokens="",
-        routes=(Route(1.0, "triton", "digits_fp32", "inference", served_by="digits_fp32"),),
+        routes=(Route(1.0, "triton", "digits", "inference", served_by="digits"),),
     ),
 )
+
+BATCH_SERVICE = "nightly-batch"
+BATCH_MODEL = "fixedcost"
+"""The estate's batch job: a closed loop of callers, so it has no arrivals to draw (`clients`)."""
 
 USERS = 60
 ZIPF = 1.2

@@ -42,11 +42,18 @@ from optimiser.demo.files import write_atomically, write_if_different
 CANNOT_RUN = 3
 PORT_TAKEN = 4
 
+SHADOW = "_shadow"
+"""A model's second name, under which its calibration runs: its code and config, never its callers.
+Loaded for the calibration alone."""
+
 CODE = {
     "matrix": "matrix_model.py",
     "fixedcost": "fixed_cost_model.py",
     "hosted": "fixed_cost_model.py",
-    **dict.fromkeys(digits.MODELS, "digits_model.py"),
+    **dict.fromkeys((*digits.MODELS, digits.WRONG), "digits_model.py"),
+    digits.PUBLIC: "gate_model.py",
+    f"matrix{SHADOW}": "matrix_model.py",
+    f"fixedcost{SHADOW}": "fixed_cost_model.py",
 }
 """Every model of the demo and the code it runs; its configuration is `<name>.pbtxt` beside it."""
 
@@ -171,16 +178,23 @@ def prepare(directory: Path) -> None:
             write_if_different(folder / "1" / file, (here / source).read_bytes())
             # Compiled now: a __pycache__ written later makes Triton think the model has changed.
             py_compile.compile(str(folder / "1" / file), doraise=True)
-        write_if_different(folder / "config.pbtxt", (here / f"{name}.pbtxt").read_bytes())
+        write_if_different(folder / "config.pbtxt", _config_of(here, name))
     wheel = _installed_wheel()
     # A copy of our own: the stub must lie beside the backend, and the wheel is not ours to change.
     backend = directory / "backends/python"
-    for source in (*wheel.backend.iterdir(), wheel.stub):
-        if source.is_file():
-            write_if_different(backend / source.name, source.read_bytes(), 0o755)
+    for part in (*wheel.backend.iterdir(), wheel.stub):
+        if part.is_file():
+            write_if_different(backend / part.name, part.read_bytes(), 0o755)
     key = directory / "admin-key"
     if not key.exists():
         write_atomically(key, secrets.token_hex(32).encode(), 0o600)
+
+
+def _config_of(folder: Path, name: str) -> bytes:
+    """A shadow's is its model's, but for the name: kept apart they would come to differ."""
+    original = name.removesuffix(SHADOW)
+    text = (folder / f"{original}.pbtxt").read_text()
+    return text.replace(f'name: "{original}"', f'name: "{name}"', 1).encode()
 
 
 def command(directory: Path, endpoints: Endpoints, models: Sequence[str]) -> list[str]:
@@ -322,7 +336,7 @@ def become_triton(directory: Path, asked_ports: dict[str, int], with_digits: boo
     if with_digits and not trained:
         _train_meanwhile(directory)
     endpoints.write(directory / "triton.json")
-    argv = command(directory, endpoints, (*AT_ONCE, *(digits.MODELS if trained else ())))
+    argv = command(directory, endpoints, (*AT_ONCE, *(digits.SERVED if trained else ())))
     os.execve(argv[0], argv, environment())  # noqa: S606  no shell is wanted
 
 

@@ -36,5 +36,9 @@ def inputs(requests: list[Any], name: str) -> list[np.ndarray]:
     return [np.from_dlpack(pb_utils.get_input_tensor_by_name(r, name)) for r in requests]
 
 
+def tensor(name: str, array: np.ndarray) -> Any:
+    return pb_utils.Tensor.from_dlpack(name, _Handed(array))
+
+
 def answer(name: str, array: np.ndarray) -> Any:
-    return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, _Handed(array))])
+    return pb_utils.InferenceResponse([tensor(name, array)])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ingest.models import Delivery, Pool, Source
 from ingest.sources import REGISTRY
 from optimiser.demo import history
 from optimiser.demo.history import BILLERS, HOSTED, Charge
+from optimiser.demo.traffic import BATCH_SERVICE
 
 BATCH = 5000
 BILL_SOURCE = "Sample bills"
@@ -63,11 +65,13 @@ class Command(BaseCommand):
 
     def add_spans(self, days: list[date], end: datetime, seed: int) -> int:
         stored = 0
-        for traffic in HOSTED:
-            source = Source.objects.get(kind="otlp", project__slug=traffic.service)
+        made_by = {traffic.service: partial(history.spans, traffic.service) for traffic in HOSTED}
+        made_by[BATCH_SERVICE] = partial(history.batch_spans)
+        for service, spans_of in made_by.items():
+            source = Source.objects.get(kind="otlp", project__slug=service)
             waiting = []
             for day in days:
-                waiting += history.spans(traffic.service, day, end, seed)
+                waiting += spans_of(day, end, seed)
                 if len(waiting) >= BATCH or day == days[-1]:
                     stored += store.spans(source, waiting).inserted
                     waiting = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton_http
 
-from optimiser.demo import triton
+from optimiser.demo import digits, triton
 from tests.conftest import require
 
 
@@ -20,7 +20,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server_with_digits(server):
     """Training takes some seconds at the first start; only the tests that need it wait."""
-    server.wait_until_ready("digits_fp32", "digits_int8", wait_s=60)
+    server.wait_until_ready(*digits.SERVED, wait_s=60)
     return server
 
 

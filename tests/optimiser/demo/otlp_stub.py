@@ -39,6 +39,7 @@ class Received:
     name: str
     attributes: dict[str, Any]
     failed: bool
+    start_ns: int
     seconds: float
     events: list[dict[str, Any]]
 
@@ -147,6 +148,7 @@ def _checked(resource: dict[str, Any], span: Any) -> Received:
         name=span.name,
         attributes=attributes,
         failed=span.status.code == 2,
+        start_ns=span.start_time_unix_nano,
         seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
         events=[{"name": e.name, **_plain(e.attributes)} for e in span.events],
     )

@@ -33,18 +33,23 @@ def test_the_busy_share_is_compute_time_over_wall_time():
     assert [one.at for one in second] == [AT + 10, AT + 10]
 
 
-def test_counters_are_summed_over_versions_from_tritons_own_text():
-    text = """\
-# HELP nv_inference_compute_infer_duration_us Cumulative compute inference duration
-# TYPE nv_inference_compute_infer_duration_us counter
-nv_inference_compute_infer_duration_us{model="fixedcost",version="1"} 128368
-nv_inference_compute_infer_duration_us{model="matrix",version="1"} 5000
-nv_inference_compute_infer_duration_us{model="matrix",version="2"} 700
-# HELP nv_inference_compute_output_duration_us Cumulative inference compute output duration
-# TYPE nv_inference_compute_output_duration_us counter
-nv_inference_compute_output_duration_us{model="fixedcost",version="1"} 6900
-"""
-    assert gpus.parse_counters(text) == {"fixedcost": 128368, "matrix": 5700}
+def batch(size, count, infer_ns):
+    return {"batch_size": size, "compute_infer": {"count": count, "ns": infer_ns}}
+
+
+def test_counters_are_summed_over_versions_and_count_each_execution_once():
+    told = [
+        # Eight requests in two executions: what they waited together is not what was computed.
+        {
+            "name": "fixedcost",
+            "inference_stats": {"compute_infer": {"count": 8, "ns": 192_000_000}},
+            "batch_stats": [batch(3, 1, 23_000_000), batch(5, 1, 25_368_000)],
+        },
+        {"name": "matrix", "batch_stats": [batch(1, 2, 5_000_000)]},
+        {"name": "matrix", "batch_stats": [batch(1, 1, 700_000)]},
+        {"name": "hosted", "batch_stats": []},
+    ]
+    assert gpus.parse_counters(told) == {"fixedcost": 48368, "matrix": 5700, "hosted": 0}
 
 
 def test_hosted_work_keeps_no_gpu_busy():
@@ -90,13 +95,13 @@ def test_unreadable_counters_are_unknown_and_not_idle():
     with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.handle_request).start()
         with pytest.raises(gpus.Unknown):
-            gpus.read_counters(f"http://127.0.0.1:{server.server_address[1]}/metrics")
+            gpus.read_counters(f"http://127.0.0.1:{server.server_address[1]}")
 
 
 def test_nobody_listening_is_a_triton_that_is_down():
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         port = server.server_address[1]
-    assert gpus.read_counters(f"http://127.0.0.1:{port}/metrics") is None
+    assert gpus.read_counters(f"http://127.0.0.1:{port}") is None
 
 
 def test_every_batch_passes_the_wires_own_checks_and_says_it_is_simulated():

@@ -1,5 +1,6 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from ingest.sources import REGISTRY
 from optimiser.demo import history
@@ -42,6 +43,22 @@ def test_planted_anomalies_are_where_the_list_says():
     assert all(
         not r.cache_read_tokens for r in of_days_before(storm.service, storm.days_before_end)
     )
+
+
+def test_batch_callers_wait_for_their_answer_before_they_ask_again():
+    day = END.date() - timedelta(days=2)
+    made = history.batch_spans(day, END)
+    assert made == history.batch_spans(day, END)
+    assert all(record.problem(END) is None for record in made)
+    by_caller = {}
+    for record in made:
+        by_caller.setdefault(record.user_id, []).append(record)
+    assert [len(one) for one in by_caller.values()] == [25] * 16
+    for requests in by_caller.values():
+        pairs = pairwise(requests)
+        assert all(first.ended_at < second.started_at for first, second in pairs)
+    today = datetime.combine(END.date(), datetime.min.time(), UTC) + timedelta(hours=2, seconds=1)
+    assert 0 < len(history.batch_spans(END.date(), today)) < len(made) / 2
 
 
 def test_counters_only_rise_within_a_day_and_gpus_are_marked_as_simulated():

@@ -171,6 +171,41 @@ def test_both_classifiers_are_right_and_agree_on_rows_never_trained_on(server_wi
 
 
 @pytest.mark.triton
+def test_the_router_answers_as_its_base_does(server_with_digits):
+    with np.load(server_with_digits.directory / "digits-held-out.npz") as held_out:
+        images = held_out["images"][:8]
+    public, base = (ask(server_with_digits, name, "PIXELS", images)
+                    for name in (digits.PUBLIC, "digits_fp32"))  # fmt: skip
+    assert public.tolist() == base.tolist()
+
+
+@pytest.mark.triton
+def test_the_wrong_variant_is_not_served_until_asked_and_then_is_wrong(server_with_digits):
+    endpoints = server_with_digits.endpoints
+    assert not endpoints.is_ready(digits.WRONG)
+    endpoints.load(digits.WRONG)
+    with np.load(server_with_digits.directory / "digits-held-out.npz") as held_out:
+        images = held_out["images"][:32]
+    wrong, right = (
+        ask(server_with_digits, name, "PIXELS", images).argmax(axis=1)
+        for name in (digits.WRONG, "digits_int8")
+    )
+    assert wrong.tolist() == ((right + 1) % 10).tolist()
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("model", ["fixedcost", "matrix"])
+def test_a_shadow_is_laid_out_alike_and_not_served(server, model):
+    shadow = f"{model}{triton.SHADOW}"
+    assert not server.endpoints.is_ready(shadow)
+    folder, of_shadow = (server.directory / "models" / name for name in (model, shadow))
+    assert (of_shadow / "1/model.py").read_bytes() == (folder / "1/model.py").read_bytes()
+    own = (of_shadow / "config.pbtxt").read_text()
+    assert own != (folder / "config.pbtxt").read_text()
+    assert own.replace(shadow, model) == (folder / "config.pbtxt").read_text()
+
+
+@pytest.mark.triton
 def test_triton_comes_back_from_kill_9_on_the_same_ports_with_the_same_key(tmp_path):
     require("triton", triton.why_not())
     with triton.start(tmp_path, with_digits=False) as first:
