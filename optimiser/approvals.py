@@ -12,7 +12,7 @@ audit record, and to let anybody approve what they wrote; the database refuses t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ from optimiser.models import (
     Target,
 )
 from optimiser.models.rollouts import OPEN_ROLLOUTS
-from optimiser.plan import Moved, Plan, difference, listed, moved_fields
+from optimiser.plan import Moved, Plan, listed, moved_fields
 from optimiser.policy import Policy
 
 EXPIRES_AFTER = timedelta(hours=72)
@@ -102,13 +102,15 @@ def propose(
     expires_at: datetime | None = None,
 ) -> Change:
     """A change out of an open recommendation. Raises NotAllowed, Conflict, BadEdit."""
-    _must_hold(proposer, "finops.propose_change", recommendation.target, "proposes changes")
+    must_hold(proposer, "finops.propose_change", recommendation.target, "proposes changes")
     expires_at = expires_at or timezone.now() + EXPIRES_AFTER
     _check_expiry(expires_at)
     with transaction.atomic():
         advice = Recommendation.objects.select_for_update().get(pk=recommendation.pk)
-        if advice.state != "open" or advice.outcome != "recommended":
+        if advice.state != "open":
             raise Conflict("This recommendation is no longer open; ask for a new one.")
+        if not can_be_proposed(advice):
+            raise Conflict("There is nothing to propose here: it names no config to change to.")
         advice.state = "proposed"
         advice.save(update_fields=["state"])
         change = Change.objects.create(
@@ -130,8 +132,16 @@ def propose(
         )
         _seal(change)
         ChangeEditor.objects.create(change=change, editor=proposer)
-        _told(change, proposer, via, "propose", f"{_name(proposer)} proposed this change.")
+        told(change, proposer, via, "propose", f"{name_of(proposer)} proposed this change.")
     return change
+
+
+def can_be_proposed(advice: Recommendation) -> bool:
+    """What only an experiment can tell may be proposed too: the canary is that experiment."""
+    return advice.candidate_config is not None and advice.outcome in (
+        "recommended",
+        "needs_experiment",
+    )
 
 
 def edit(
@@ -148,8 +158,8 @@ def edit(
 ) -> Change:
     """Change the proposal. All approvals are void afterwards, and the editor may not give one."""
     with transaction.atomic():
-        change = _locked(change_id)
-        _must_hold(editor, "finops.propose_change", change.target, "edits changes")
+        change = locked(change_id)
+        must_hold(editor, "finops.propose_change", change.target, "edits changes")
         if change.state not in ("proposed", "approved"):
             raise Conflict(f"This change is {_said(change.state)} and can no longer be edited.")
         _must_be_current(change, plan_hash)
@@ -169,27 +179,27 @@ def edit(
             raise BadEdit("change", "nothing in it is different from before.")
         said = listed(moved) or "its words"
         # Before the seal: a plan does not move under its approvals.
-        _void(change, f"{_name(editor)} edited the change: {said}.")
+        _void(change, f"{name_of(editor)} edited the change: {said}.")
         change.revision += 1
         change.state = "proposed"
         _seal(change)
         ChangeEditor.objects.get_or_create(change=change, editor=editor)
         detail = {"moved": [str(field) for field in moved]}
-        _told(change, editor, via, "edit", f"{_name(editor)} edited {said}.", detail)
+        told(change, editor, via, "edit", f"{name_of(editor)} edited {said}.", detail)
     return change
 
 
 def withdraw(change_id: int, person: User, *, via: str, reason: str = "") -> Change:
     """Take it back, as its proposer or another engineer, before anything has been done."""
     with transaction.atomic():
-        change = _locked(change_id)
-        _must_hold(person, "finops.propose_change", change.target, "withdraws changes")
+        change = locked(change_id)
+        must_hold(person, "finops.propose_change", change.target, "withdraws changes")
         if change.state not in ("proposed", "approved"):
             raise Conflict(f"This change is {_said(change.state)} and cannot be withdrawn.")
-        _void(change, f"{_name(person)} withdrew the change.")
+        _void(change, f"{name_of(person)} withdrew the change.")
         _close(change, "withdrawn")
-        text = f"{_name(person)} withdrew it{_because(reason)}."
-        _told(change, person, via, "withdraw", text)
+        text = f"{name_of(person)} withdrew it{_because(reason)}."
+        told(change, person, via, "withdraw", text)
     return change
 
 
@@ -222,7 +232,7 @@ def _decide(
         raise BadEdit("comment", "say why, so that the proposer knows what to do.")
     try:
         with transaction.atomic():
-            change = _locked(change_id)
+            change = locked(change_id)
             _must_be_second_person(change, approver)
             _must_be_current(change, plan_hash)
             approval = _record(change, approver, decision, comment.strip(), via)
@@ -240,7 +250,7 @@ def _must_be_second_person(change: Change, approver: User) -> None:
         raise NotAllowed("Nobody decides on their own change; ask another approver.")
     if change.editors.filter(editor=approver).exists():
         raise NotAllowed("Whoever edited a change does not decide on it; ask another approver.")
-    _must_hold(approver, "finops.approve_change", change.target, "decides on changes")
+    must_hold(approver, "finops.approve_change", change.target, "decides on changes")
 
 
 def _record(change: Change, approver: User, decision: str, comment: str, via: str) -> Approval:
@@ -262,14 +272,14 @@ def _record(change: Change, approver: User, decision: str, comment: str, via: st
     except IntegrityError:
         raise Conflict("You have decided on this plan already.") from None
     words = {"approve": "approved", "reject": "rejected", "ask": "asked for changes to"}
-    text = f"{_name(approver)} {words[decision]} plan {change.plan_hash[:12]}"
+    text = f"{name_of(approver)} {words[decision]} plan {change.plan_hash[:12]}"
     detail = {"plan_hash": change.plan_hash, "comment": comment}
-    _told(change, approver, via, decision, f"{text}{_because(comment)}.", detail)
+    told(change, approver, via, decision, f"{text}{_because(comment)}.", detail)
     if decision == "reject":
-        _void(change, f"{_name(approver)} rejected the change.")
+        _void(change, f"{name_of(approver)} rejected the change.")
         _close(change, "rejected")
     elif decision == "ask":
-        _void(change, f"{_name(approver)} asked for changes.")
+        _void(change, f"{name_of(approver)} asked for changes.")
     elif agreed(change) >= Policy.from_json(change.policy).approvals:
         move(change, "approved")
     return approval
@@ -291,7 +301,7 @@ def standing(change: Change) -> QuerySet[Approval]:
 def begin(change_id: int) -> Rollout | None:
     """The rollout of an approved change, if its target is free; None when it has to wait."""
     with transaction.atomic():
-        change = _locked(change_id)
+        change = locked(change_id)
         if change.state != "approved":
             return None
         # The target's row is the gate: two changes to it begin one after the other.
@@ -308,22 +318,31 @@ def begin(change_id: int) -> Rollout | None:
             seed=secrets.randbelow(2**31),
         )
         move(change, "rolling_out")
-        _told(change, None, "system", "begin", "The rollout began.", {"rollout": rollout.pk})
+        told(change, None, "system", "begin", "The rollout began.", {"rollout": rollout.pk})
     return rollout
 
 
-def live_moved(change: Change, live: Mapping[str, Any]) -> list[Moved]:
-    """Void the approvals when the live config is not the one the change is based on.
+def live_moved(change: Change, moved: Sequence[Moved]) -> None:
+    """The live config is not the one the change is based on: its approvals are void.
 
-    For use inside a transaction that holds the change's row. Returns what moved: nothing means
-    the baseline holds.
+    For use inside a transaction that holds the change's row. It is open for decision again, under a
+    new seal, so that no yes to the old plan is ever counted.
     """
-    moved = difference(change.live_config, live)
-    if moved:
-        _void(change, f"The live config is not the approved baseline: {listed(moved)}.")
-        text = f"The live config moved since the plan was made: {listed(moved)}."
-        _told(change, None, "system", "drift", text, {"moved": [str(field) for field in moved]})
-    return moved
+    _void(change, f"The live config is not the approved baseline: {listed(moved)}.")
+    if change.state != "proposed":
+        move(change, "proposed")
+    change.revision += 1
+    _seal(change)
+    text = f"The live config moved since the plan was made: {listed(moved)}."
+    told(change, None, "system", "drift", text, {"moved": [str(field) for field in moved]})
+
+
+def reopened(change: Change, reason: str) -> None:
+    """A rollout that could not begin: nothing was applied, and the approvals are spent."""
+    _void(change, reason)
+    move(change, "proposed")
+    change.revision += 1
+    _seal(change)
 
 
 def expire_overdue(now: datetime) -> int:
@@ -332,7 +351,7 @@ def expire_overdue(now: datetime) -> int:
     done = 0
     for pk in late.values_list("pk", flat=True):
         with transaction.atomic():
-            change = _locked(pk)
+            change = locked(pk)
             if change.state in ("proposed", "approved") and change.expires_at <= now:
                 _expire(change)
                 done += 1
@@ -343,7 +362,7 @@ def _expire(change: Change) -> None:
     _void(change, "The change expired.")
     _close(change, "expired")
     text = "It expired before it was begun; propose it again if it is still wanted."
-    _told(change, None, "system", "expire", text)
+    told(change, None, "system", "expire", text)
 
 
 # Shared by this room and `rollout`
@@ -380,7 +399,7 @@ def tell(change: Change, kind: str, text: str, detail: Mapping[str, Any] | None 
     ChangeEvent.objects.create(change=change, kind=kind, text=text, detail=dict(detail or {}))
 
 
-def _told(
+def told(
     change: Change,
     actor: User | None,
     via: str,
@@ -396,7 +415,7 @@ def _told(
     )
 
 
-def _locked(change_id: int) -> Change:
+def locked(change_id: int) -> Change:
     return (
         Change.objects.select_for_update(of=("self",))
         .select_related("target__server", "target__project", "evidence", "proposer")
@@ -404,14 +423,14 @@ def _locked(change_id: int) -> Change:
     )
 
 
-def _must_hold(person: User, permission: str, target: Target, deed: str) -> None:
+def must_hold(person: User, permission: str, target: Target, deed: str) -> None:
     if not person.has_perm(permission, target.project):
         raise NotAllowed(f"No role of yours {deed} in {target.project}; ask an admin for one.")
 
 
 def _must_be_current(change: Change, plan_hash: str) -> None:
     if plan_hash != change.plan_hash:
-        last = change.events.filter(kind="edit").last()
+        last = change.events.filter(kind__in=("edit", "drift")).last()
         said = f" {last.text}" if last else ""
         raise Conflict(f"The plan has moved since you read it.{said} Read it again.")
 
@@ -442,7 +461,7 @@ def _close(change: Change, state: str) -> None:
         )
 
 
-def _name(person: User) -> str:
+def name_of(person: User) -> str:
     return person.get_full_name() or person.get_username()
 
 

@@ -83,11 +83,11 @@ class Policy:
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "blocks": (4, 200),
-    "block_s": (1, 3600),
+    "block_s": (0.1, 3600),
     "washout_s": (0, 600),
     "looks": (1, 10),
     "weight": (0.01, 0.9),
-    "settle_s": (1, 120),
+    "settle_s": (0.1, 120),
     "deadline_s": (10, 7 * 86400),
     "approvals": (1, 5),
     "book_least_minutes": (0, 1440),

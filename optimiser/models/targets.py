@@ -8,6 +8,8 @@ from django.db import models
 
 from ingest.models.fields import one_of
 
+from .leases import Leased
+
 TARGET_KINDS = ("model", "router")
 LIVE_STATES = ("unknown", "in_step", "drifted", "away")
 
@@ -46,8 +48,11 @@ class Server(models.Model):
         return self.name
 
 
-class Target(models.Model):
-    """One model of a server. A router's target is the public model that splits its traffic."""
+class Target(Leased):
+    """One model of a server. A router's target is the public model that splits its traffic.
+
+    Its lease is for repairs outside of any rollout; no rollout moves while one is held.
+    """
 
     server = models.ForeignKey(Server, on_delete=models.PROTECT, related_name="targets")
     project = models.ForeignKey("ingest.Project", on_delete=models.PROTECT, related_name="+")

@@ -55,7 +55,7 @@ def secrets(tmp_path_factory):
 
 
 def test_breakevens_own_services_are_the_ones_the_design_names():
-    assert {"migrate", "web", "worker", "beat", "sweeper"} == OURS
+    assert {"migrate", "web", "worker", "beat", "sweeper", "control"} == OURS
     others = {"postgres", "rabbitmq", "valkey", "prometheus", "triton"}
     assert SERVICES.keys() - OURS == others
 

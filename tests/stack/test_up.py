@@ -73,6 +73,7 @@ def test_up_to_a_usable_page_and_down_to_nothing(stack, folder):
         "worker",
         "beat",
         "sweeper",
+        "control",
     ]
 
     assert stack("manage", "check", "--database", "default").returncode == 0

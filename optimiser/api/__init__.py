@@ -1,0 +1,1 @@
+"""The API of targets, recommendations and changes: parses, calls one function, answers."""

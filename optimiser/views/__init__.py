@@ -1,0 +1,1 @@
+"""The pages of targets, recommendations and changes: parse, call one function, answer."""
