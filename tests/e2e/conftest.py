@@ -14,7 +14,9 @@ from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
 from ingest import partitions
+from optimiser.demo import triton
 from tests.conftest import require
+from tests.e2e import demo as demos
 from tests.e2e import estate
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -42,6 +44,14 @@ def browser(django_db_setup):
         opened = driver.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory) -> Iterator[demos.Demo]:
+    """`./run demo`, started once for all tests that need a live Triton behind the pages."""
+    require("triton", triton.why_not())
+    with demos.running(tmp_path_factory.mktemp("demo")) as estate:
+        yield estate
 
 
 @pytest.fixture(scope="package")
@@ -85,7 +95,14 @@ class Tab:
 
     def show(self, size: dict[str, int], theme: str) -> None:
         self.page.set_viewport_size(size)
-        self.page.emulate_media(color_scheme=theme)
+        # Without motion, or colours would be measured on their way from one theme to the other.
+        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+
+    def expect(self, said: str) -> None:
+        """Take back the one complaint about an answer that the test asked for."""
+        [complaint] = self.wrong
+        assert said in complaint
+        self.wrong.clear()
 
     @property
     def overflow(self) -> int:

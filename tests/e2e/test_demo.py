@@ -2,159 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from optimiser.demo import triton
-from tests.conftest import require
+from tests.e2e.demo import GENERATORS, Demo, wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 TOLD = ("spans", "errors", "input_tokens", "cache_read_tokens", "output_tokens")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton]
-
-
-def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"after {within_s:.0f} s still not: {what}"
-        time.sleep(0.5)
-    return found
-
-
-@dataclass
-class Demo:
-    """A demo of our own: another home and port than anybody's."""
-
-    home: Path
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "demo"
-
-    def run(self, *arguments: str, timeout_s: float = 240) -> str:
-        ours = {k: v for k, v in os.environ.items() if not k.startswith("BREAKEVEN_")}
-        done = subprocess.run(
-            ["./run", *arguments],
-            cwd=ROOT,
-            env={**ours, "BREAKEVEN_HOME": str(self.home)},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return json.loads((self.folder / "state.json").read_text())
-
-    def process(self, name: str) -> dict[str, Any]:
-        return next(one for one in self.state["processes"] if one["name"] == name)
-
-    def pid(self, name: str) -> int:
-        return self.process(name)["process"]["pid"]
-
-    def is_running(self, name: str) -> bool:
-        return self.process(name)["state"] == "running"
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=3).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def kill_and_wait_for_return(self, name: str) -> None:
-        before = self.pid(name)
-        os.kill(before, signal.SIGKILL)
-        wait_until(
-            lambda: self.is_running(name) and self.pid(name) != before and self.is_ready(),
-            60,
-            f"{name} is back",
-        )
-
-    @property
-    def people(self) -> list[dict[str, str]]:
-        return json.loads((self.folder / "signins.json").read_text())
-
-    def sign_in(self, username: str) -> httpx.Client:
-        person = next(one for one in self.people if one["username"] == username)
-        client = httpx.Client(base_url=self.url, follow_redirects=True, timeout=20)
-        form = client.get("/sign-in")
-        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', form.text)
-        assert token
-        answer = client.post(
-            "/sign-in",
-            data={**person, "csrfmiddlewaretoken": token.group(1), "next": "/"},
-            headers={"Referer": f"{self.url}/sign-in"},
-        )
-        assert answer.url.path == "/", answer.text[:500]
-        return client
-
-    def triton_answers(self, model: str) -> int:
-        """How many requests Triton says it has answered, from its own statistics."""
-        address = json.loads((self.folder / "triton/triton.json").read_text())["http"]
-        answer = httpx.get(f"{address}/v2/models/{model}/stats", timeout=5)
-        if answer.status_code != 200:
-            return 0  # not loaded yet: the classifier is being trained
-        counts = [
-            one["inference_stats"]["success"]["count"] for one in answer.json()["model_stats"]
-        ]
-        return sum(map(int, counts))
-
-    def live_totals(self) -> dict[str, dict[str, int]]:
-        """Per service and model what the database holds of the live load, history left out."""
-        code = (
-            "import json; from django.db.models import *; from ingest.models import Span\n"
-            "rows = Span.objects.exclude(trace_id__startswith='5a0000').exclude(service='')"
-            ".values('service', 'model').annotate(spans=Count('key'),"
-            " errors=Count('key', filter=Q(status='error')), a=Sum('input_tokens'),"
-            " b=Sum('cache_read_tokens'), c=Sum('output_tokens'))\n"
-            "print('TOTALS' + json.dumps({r['service'] + '/' + r['model']: {'spans': r['spans'],"
-            " 'errors': r['errors'], 'input_tokens': (r['a'] or 0) + (r['b'] or 0),"
-            " 'cache_read_tokens': r['b'] or 0, 'output_tokens': r['c'] or 0} for r in rows}))"
-        )
-        said = self.run("manage", "--demo", "shell", "-v0", "-c", code)
-        return json.loads(said.split("TOTALS")[1].splitlines()[0])
-
-    def counted(self) -> dict[str, Any]:
-        return json.loads((self.folder / "load-count.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    require("triton", triton.why_not())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    estate = Demo(tmp_path_factory.mktemp("demo"), port)
-    estate.run("demo", "--port", str(port))
-    try:
-        wait_until(
-            lambda: estate.is_running("load") and estate.process("seed_demo")["state"] == "done",
-            120,
-            "history is there and the load runs",
-        )
-        yield estate
-    finally:
-        estate.run("down", "demo")
 
 
 def shown_requests(client: httpx.Client) -> int:
@@ -213,12 +74,13 @@ def test_nothing_is_lost_when_each_process_is_killed_in_turn(demo):
     wait_until(lambda: demo.triton_answers("fixedcost") > 10, 60, "Triton answers again")
     wait_until(lambda: is_delivering(demo), 90, "what waited for delivery is delivered")
     supervisor = demo.state["supervisor"]["pid"]
-    load = demo.pid("load")
-    # Held, so that the generator, once it has delivered everything and ended, stays ended.
+    pids = [demo.pid(name) for name in GENERATORS]
+    # Held, so that a generator, once it has delivered everything and ended, stays ended.
     os.kill(supervisor, signal.SIGSTOP)
     try:
-        os.kill(load, signal.SIGTERM)
-        wait_until(lambda: has_ended(load), 60, "the generator has delivered and ended")
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: all(map(has_ended, pids)), 60, "both have delivered and ended")
         told = demo.counted()
         stored = demo.live_totals()
     finally:
@@ -237,7 +99,7 @@ def test_nothing_is_lost_when_each_process_is_killed_in_turn(demo):
 def is_delivering(demo: Demo) -> bool:
     """About a second of traffic waits, seen for longer than a sender that backs off could hide."""
     for _ in range(5):
-        if sum(row["spans"] for row in demo.counted()["pending"]) > 15:
+        if sum(row["spans"] for row in demo.counted()["pending"]) > 150:
             return False
         time.sleep(1)
     return True

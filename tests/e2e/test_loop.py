@@ -1,0 +1,313 @@
+"""The loop on the live Triton, by browser: advised, approved, tried out, then promoted or undone.
+
+Two targets of the demo are worked on at the same time, since one experiment does not touch the
+other: the batched model, whose blocks alternate in time, and the router, which splits its traffic.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from optimiser.demo.endpoints import Endpoints
+from tests.e2e.demo import ROOT, Demo, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.triton]
+
+SWITCHBACK = {
+    "blocks": 8, "block_s": 4, "washout_s": 1, "settle_s": 4, "looks": 1, "book_least_minutes": 1,
+}  # fmt: skip
+SPLIT = {
+    "blocks": 20, "block_s": 3, "settle_s": 4, "looks": 2, "weight": 50, "quality_margin": 3,
+    "latency_margin": 30, "book_least_minutes": 1,
+}  # fmt: skip
+ALL, ALONE = 16, 1
+ENDED = ("Promoted", "Rolled back", "Failed")
+
+
+@dataclass
+class Person:
+    """Somebody signed in, in a tab of their own."""
+
+    demo: Demo
+    page: Any
+
+    def open(self, path: str) -> str:
+        """What the page says."""
+        self.page.goto(f"{self.demo.url}{path}")
+        return self.said
+
+    @property
+    def said(self) -> str:
+        return self.page.locator("main").inner_text()
+
+    def press(self, name: str) -> str:
+        """What the next page says."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=name, exact=True).click()
+        return self.said
+
+    def advice(self, lever: str, model: str) -> tuple[str, str] | None:
+        """The open recommendation: its address and its row's text."""
+        self.open("/recommendations")
+        row = self.page.locator("tbody tr").filter(has_text=lever).filter(has_text=f"{model} on")
+        if not row.count():
+            return None
+        return row.get_by_role("link").first.get_attribute("href"), row.inner_text()
+
+    def propose(self, advice: str, terms: dict[str, Any]) -> str:
+        """The address of the change."""
+        self.open(advice)
+        self.page.get_by_text("How it is tried out and judged").last.click()
+        for name, value in terms.items():
+            self.page.locator(f"[name={name}]").fill(str(value))
+        self.press("Propose this change")
+        found = re.search(r"/changes/\d+$", self.page.url)
+        assert found, self.said
+        return found[0]
+
+    def approve(self, change: str) -> None:
+        self.open(change)
+        assert "approved plan" in self.press("Approve")
+
+    def state(self, change: str) -> str:
+        self.open(change)
+        return self.page.locator("section .badge").first.inner_text()
+
+    def wait_for_end(self, change: str, within_s: float = 150) -> str:
+        """The state in which the change came to rest."""
+        return wait_until(
+            lambda: state if (state := self.state(change)) in ENDED else "", within_s, "it ended"
+        )
+
+
+@pytest.fixture(scope="module")
+def people(demo, browser) -> Iterator[dict[str, Person]]:
+    signed_in = {}
+    for person in demo.people:
+        if person["username"] not in ("asha", "dev", "ben", "ada"):
+            continue
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.set_default_timeout(15_000)
+        page.goto(f"{demo.url}/sign-in")
+        page.get_by_label("User name").fill(person["username"])
+        page.get_by_label("Password").fill(person["password"])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{demo.url}/")
+        signed_in[person["username"]] = Person(demo, page)
+    yield signed_in
+    for person in signed_in.values():
+        person.page.context.close()
+
+
+def call_with(demo: Demo, clients: int) -> None:
+    """So many callers of the batched model, none of whom pauses."""
+    control = demo.folder / "nightly-batch.json"
+    control.write_text(json.dumps({"clients": clients, "think_ms": 0}))
+
+
+@pytest.fixture(scope="module")
+def crew(demo) -> Iterator[Callable[[], dict[str, int]]]:
+    """Four more readers of digits, so that a split is judged on enough requests; their count."""
+    count_file = demo.home / "crew-count.json"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "optimiser.demo.clients", "--service", "digit-crew"),
+            *("--model", "digits", "--clients", "4", "--think-ms", "20"),
+            *("--triton", demo.folder / "triton/triton.json", "--otlp", f"{demo.url}/v1/traces"),
+            *("--token-file", demo.folder / "keys/push-tokens/digit-reader"),
+            *("--count-file", count_file),
+        ],
+        cwd=ROOT,
+    )
+
+    def counted() -> dict[str, int]:
+        rows = json.loads(count_file.read_text())["counted"] if count_file.exists() else []
+        return {name: sum(row[name] for row in rows) for name in ("spans", "errors")}
+
+    try:
+        wait_until(lambda: counted()["spans"] > 50, 60, "digits are read")
+        yield counted
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def config_of(demo: Demo, model: str) -> dict[str, Any]:
+    address = Endpoints.read(demo.folder / "triton/triton.json").http
+    return httpx.get(f"{address}/v2/models/{model}/config", timeout=5).json()
+
+
+def served_by(demo: Demo) -> str:
+    return config_of(demo, "digits")["parameters"]["base"]["string_value"]
+
+
+def advised(dev: Person, lever: str, model: str, words: str, within_s: float = 90) -> str:
+    """The address of the recommendation that says `words`."""
+
+    def found() -> str:
+        advice = dev.advice(lever, model)
+        return advice[0] if advice and words in advice[1] else ""
+
+    return wait_until(found, within_s, f"{lever} of {model} says {words}")
+
+
+@pytest.fixture(scope="module")
+def story(demo, people, crew) -> dict[str, str]:
+    """Both changes are proposed and approved; the addresses of what came of it."""
+    dev, ben = people["dev"], people["ben"]
+    call_with(demo, ALL)
+    advice = advised(dev, "Dynamic batching", "fixedcost", "Needs an experiment")
+    dev.open(advice)
+    dev.press("Run the calibration")
+    variant = advised(dev, "Model variant", "digits", "Needs an experiment")
+    int8 = dev.propose(variant, SPLIT)
+    ben.approve(int8)
+    batching_advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 180)
+    batching = dev.propose(batching_advice, SWITCHBACK)
+    return {"advice": batching_advice, "batching": batching, "int8": int8}
+
+
+def test_recommendation_shows_its_effect_and_evidence(people, story):
+    said = people["asha"].open(story["advice"])
+
+    assert re.search(r"GPU time per request [\d.]+% less \([\d.]+% to [\d.]+%\)", said)
+    assert "HASH OF THE INPUTS" in said.upper()
+    assert people["asha"].page.locator(".js-plotly-plot").count() >= 2
+
+
+def test_nobody_approves_their_own_change_by_page_api_or_admin(demo, people, story):
+    dev, change = people["dev"], story["batching"]
+    dev.open(change)
+    assert dev.page.get_by_role("button", name="Approve").is_disabled()
+
+    plan_hash = dev.page.evaluate(
+        "(at) => fetch(at).then(a => a.json()).then(a => a.plan_hash)", f"/api/v1{change}"
+    )
+    answer = dev.page.evaluate(
+        """async ([at, hash]) => {
+            const token = document.cookie.match(/csrftoken=([^;]+)/)?.[1]
+                ?? document.querySelector('[name=csrfmiddlewaretoken]').value;
+            const sent = {method: 'POST', body: JSON.stringify({plan_hash: hash}),
+                headers: {'Content-Type': 'application/json', 'X-CSRFToken': token}};
+            const answer = await fetch(at, sent);
+            return [answer.status, await answer.text()];
+        }""",
+        [f"/api/v1{change}/approve", plan_hash],
+    )
+    assert answer[0] == 403
+    assert "own change" in answer[1]
+
+    ada = people["ada"]
+    assert ada.page.goto(f"{demo.url}/admin/optimiser/approval/add/").status in (403, 404)
+
+
+def test_batching_is_approved_switched_back_and_forth_promoted_and_booked(demo, people, story):
+    ben, change = people["ben"], story["batching"]
+    before = config_of(demo, "fixedcost")
+    assert "dynamic_batching" not in before
+    ben.approve(change)
+
+    assert ben.wait_for_end(change) == "Promoted", ben.said
+    assert config_of(demo, "fixedcost")["dynamic_batching"]
+    metrics = ben.page.get_by_role("row").filter(has_text="GPU time per request").all_inner_texts()
+    assert any("PASS" in row for row in metrics), metrics
+    wait_until(lambda: "Realised" in ben.open(change), 180, "the saving is booked")
+    booked = people["asha"].open("/savings")
+    assert "Dynamic batching" in booked
+    assert re.search(r"[\d.]+ GPU-", booked)
+
+
+def test_int8_variant_passes_a_split_canary_with_equal_answers(demo, people, story):
+    ben, change = people["ben"], story["int8"]
+
+    assert ben.wait_for_end(change) == "Promoted", ben.said
+    assert served_by(demo) == "digits_int8"
+    rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
+    assert any("PASS" in row for row in rows), rows
+
+
+def test_roll_back_now_brings_the_old_config_back(demo, people, story):
+    for name, model in (("batching", "fixedcost"), ("int8", "digits")):
+        change, dev = story[name], people["dev"]
+        dev.open(change)
+        dev.page.locator("summary", has_text="Roll back now").click()
+        pressed = time.monotonic()
+        dev.press("Yes, roll back")
+        wait_until(lambda: dev.state(change) == "Rolled back", 30, "it is rolled back")  # noqa: B023
+        assert time.monotonic() - pressed < 30
+        assert people["dev"].open("/targets").count("Drifted") == 0, model
+    assert "dynamic_batching" not in config_of(demo, "fixedcost")
+    assert served_by(demo) == "digits_fp32"
+
+
+@pytest.fixture(scope="module")
+def second_story(demo, people, story, crew) -> dict[str, Any]:
+    """The same changes once more; but the callers go home, and the variant answers wrongly."""
+    dev, ben = people["dev"], people["ben"]
+    before = crew()
+    variant = advised(dev, "Model variant", "digits", "Needs an experiment")
+    wrong = dev.propose(variant, SPLIT)
+    dev.open(f"{wrong}/edit")
+    box = dev.page.locator("[name=desired_config]")
+    box.fill(box.input_value().replace("digits_int8", "digits_wrong"))
+    dev.press("Save the edit")
+    Endpoints.read(demo.folder / "triton/triton.json").load("digits_wrong")
+    ben.approve(wrong)
+    advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 120)
+    batching = dev.propose(advice, SWITCHBACK)
+    ben.approve(batching)
+    call_with(demo, ALONE)
+    return {"wrong": wrong, "batching": batching, "errors": before["errors"]}
+
+
+def test_same_change_fails_for_a_single_caller_and_is_rolled_back(demo, people, second_story):
+    ben, change = people["ben"], second_story["batching"]
+
+    assert ben.wait_for_end(change) == "Rolled back"
+    assert "FAIL" in ben.said or "INCONCLUSIVE" in ben.said
+    assert "dynamic_batching" not in config_of(demo, "fixedcost")
+
+
+def test_variant_with_wrong_answers_is_rolled_back(demo, people, crew, second_story):
+    ben, change = people["ben"], second_story["wrong"]
+
+    assert ben.wait_for_end(change) == "Rolled back"
+    rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
+    assert any("FAIL" in row for row in rows), ben.said
+    assert served_by(demo) == "digits_fp32"
+    assert crew()["errors"] == second_story["errors"], "no user request failed"
+
+
+def test_canary_arm_that_vanishes_is_rolled_back_without_a_failed_request(demo, people, crew):
+    dev, ben = people["dev"], people["ben"]
+    before = crew()
+    variant = advised(dev, "Model variant", "digits", "Needs an experiment")
+    change = dev.propose(variant, SPLIT)
+    ben.approve(change)
+    wait_until(lambda: "Measuring" in ben.open(change), 30, "the canary gets traffic")
+    endpoints = Endpoints.read(demo.folder / "triton/triton.json")
+    httpx.post(
+        f"{endpoints.http}/v2/repository/models/digits_int8/unload",
+        json={},
+        headers={"admin-key": endpoints.admin_key},
+        timeout=20,
+    ).raise_for_status()
+    try:
+        assert ben.wait_for_end(change) == "Rolled back"
+    finally:
+        endpoints.load("digits_int8")
+    assert served_by(demo) == "digits_fp32"
+    after = crew()
+    assert after["spans"] > before["spans"]
+    assert after["errors"] == before["errors"], "no user request failed"
