@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from finops import audit
 from finops.models import User
-from ingest.encryption import decrypt
+from optimiser import adapters
 from optimiser.approvals import Conflict, must_hold
 from optimiser.leases import Clock, LeaseLost, holder
 from optimiser.models import Calibration, Rollout, Target
@@ -76,12 +76,8 @@ def calibrate(calibration_id: int) -> bool:
     from optimiser.targets import calibration  # compiles, which takes its time
 
     try:
-        measured = calibration.measure(
-            target.server.url,
-            decrypt(target.server.admin_key).decode() if target.server.admin_key else "",
-            target.model,
-            target.shadow_model,
-        )
+        key = adapters.admin_key(target.server)
+        measured = calibration.measure(target.server.url, key, target.model, target.shadow_model)
         values = _values(measured)
     except (TargetError, ValueError) as error:
         with _held(claimed) as row:

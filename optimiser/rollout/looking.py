@@ -81,7 +81,7 @@ def terms(policy: Policy) -> Terms:
         "looks": policy.looks,
         "treated_share": policy.weight if policy.experiment == "split" else None,
     }
-    return Terms.from_json({**facts, **policy.judge})
+    return Terms.from_json({**policy.judge, **facts})
 
 
 def nobody_came(seen: Sequence[Block]) -> bool:

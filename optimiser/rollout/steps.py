@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import structlog
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -72,6 +73,14 @@ def _advance(rollout_id: int, now: datetime | None) -> bool:
     except LeaseLost as lost:
         log.warning("lease_lost", rollout=rollout_id, detail=str(lost))
         return False
+    except DatabaseError:
+        raise
+    except Exception as mistake:
+        if rollout.state not in ATTENDED:
+            raise
+        # Nobody may be left with a new config because of a mistake in this program.
+        log.exception("step_failed", rollout=rollout_id)
+        done = ending.restore_instead(step, f"The controller failed: {mistake!r}.")
     if not Rollout.objects.filter(pk=rollout_id, state__in=ATTENDED).exists():
         lease.release()
     return done
@@ -85,7 +94,7 @@ def _take(step: Step) -> bool:
             " somebody took over."
         )
         return ending.restore_instead(step, reason, {"gone_s": step.lease.gone_s})
-    if rollout.not_before and rollout.not_before > step.now and not rollout.stop_asked_at:
+    if rollout.not_before and rollout.not_before > step.now:
         return False
     return STEPS[rollout.state](step)
 
@@ -93,7 +102,7 @@ def _take(step: Step) -> bool:
 def due(now: datetime) -> list[int]:
     """The rollouts that want attention; one being measured always does, to keep its lease."""
     asked.start_waiting_rollbacks()
-    is_due = Q(not_before=None) | Q(not_before__lte=now) | Q(stop_asked_at__isnull=False)
+    is_due = Q(not_before=None) | Q(not_before__lte=now)
     found = Rollout.objects.filter(Q(state__in=ATTENDED) | is_due, state__in=OPEN_ROLLOUTS)
     return list(found.order_by("pk").values_list("pk", flat=True))
 

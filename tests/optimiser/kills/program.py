@@ -148,7 +148,7 @@ def finish(rollout_id: int) -> float:
             if not rollout.advance(rollout_id):
                 if Rollout.objects.filter(pk=rollout_id, finished_at__isnull=False).exists():
                     return time.monotonic() - began
-                time.sleep(0.02)
+                time.sleep(0.1)
         except (OperationalError, InterfaceError):
             connection.close()
             time.sleep(0.1)

@@ -41,7 +41,7 @@ def until(said, what: str, wait_s: float = WAIT_S) -> None:
     while not said():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} within {wait_s:g} s")
-        time.sleep(0.02)
+        time.sleep(0.2)
 
 
 class Postgres:

@@ -72,7 +72,7 @@ def control(rollout_id: int, failpoint: str) -> None:
         if not rollout.advance(rollout_id):
             if Rollout.objects.get(pk=rollout_id).finished_at is not None:
                 return
-            time.sleep(0.02)
+            time.sleep(0.05)
 
 
 def main() -> None:

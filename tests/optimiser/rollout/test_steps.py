@@ -8,8 +8,9 @@ import pytest
 
 from finops.models import Audit
 from optimiser import rollout
-from optimiser.models import Rollout
+from optimiser.models import Rollout, Server
 from optimiser.policy import Policy
+from optimiser.rollout import looking
 from optimiser.targets.base import TargetError
 from tests.optimiser import made
 
@@ -209,6 +210,37 @@ def test_counters_that_begin_anew_drop_their_block(waiting, memory, run):
     found = run(found)
     first = found.blocks.first()
     assert first.dropped_reason == "The server's counters began anew within the block."
+
+
+def test_mistake_in_the_program_brings_the_old_config_back(waiting, memory, run, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(looking, "judge", broken)
+    found = run(waiting)
+    assert found.state == "rolled_back"
+    assert found.reason == "The controller failed: ZeroDivisionError('division by zero')."
+    assert memory.config == OLD
+
+
+def test_policy_that_the_judge_refuses_is_refused_before_anything_is_applied(
+    begin, advice, memory, run
+):
+    found = run(begin(Policy(**{**SHORT.to_json(), "judge": {"alpha": 0.9}}), advice))
+    assert (found.state, found.reason) == (
+        "refused", "Its policy cannot be carried out: alpha: must be from 0.0001 to 0.2.",
+    )  # fmt: skip
+    assert memory.loads == []
+
+
+def test_key_that_cannot_be_read_is_said(waiting, run, monkeypatch, target):
+    monkeypatch.undo()
+    Server.objects.filter(pk=target.server_id).update(admin_key=b"not encrypted by us")
+    rollout.advance(waiting.pk)
+    rollout.advance(waiting.pk)
+    waiting.refresh_from_db()
+    assert waiting.state == "refused"
+    assert waiting.reason.startswith(f"The admin key of {target.server}: None of BREAKEVEN_ENCR")
 
 
 def test_deadline_brings_the_old_config_back(begin, advice, memory, run, clock):
