@@ -13,9 +13,8 @@ from django.db import connection
 from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from ingest import partitions
 from optimiser.demo import triton
-from tests.conftest import require
+from tests.conftest import drop_partitions, require
 from tests.e2e import demo as demos
 from tests.e2e import estate
 
@@ -65,9 +64,7 @@ def site(browser, django_db_blocker) -> Iterator[str]:
         yield server.url
         server.stop()
         call_command("flush", verbosity=0, interactive=False)
-        with connection.cursor() as cursor:
-            names = ", ".join(table.table for table in partitions.TABLES)
-            cursor.execute(f"TRUNCATE {names}")
+        drop_partitions()
         # The server's thread left its connections in the pool; the database could not be dropped.
         connection.close()
         connection.close_pool()
@@ -117,7 +114,7 @@ def tab(browser, site) -> Iterator[Tab]:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     made = Tab(context.new_page(), site)
     page = made.page
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.on(
         "console",
         lambda said: (
