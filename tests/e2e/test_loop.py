@@ -28,8 +28,8 @@ SWITCHBACK = {
     "blocks": 8, "block_s": 4, "washout_s": 1, "settle_s": 4, "looks": 1, "book_least_minutes": 1,
 }  # fmt: skip
 SPLIT = {
-    "blocks": 20, "block_s": 3, "settle_s": 4, "looks": 2, "weight": 50, "quality_margin": 3,
-    "latency_margin": 30, "book_least_minutes": 1,
+    "blocks": 40, "block_s": 3, "settle_s": 4, "looks": 4, "weight": 50, "quality_margin": 3,
+    "latency_margin": 40, "book_least_minutes": 1,
 }  # fmt: skip
 CALLERS = 16
 ENDED = ("Promoted", "Rolled back", "Failed")
@@ -231,7 +231,7 @@ def test_batching_is_approved_switched_back_and_forth_promoted_and_booked(demo, 
 def test_int8_variant_passes_a_split_canary_with_equal_answers(demo, people, story):
     ben, change = people["ben"], story["int8"]
 
-    assert ben.wait_for_end(change) == "Promoted", ben.said
+    assert ben.wait_for_end(change, 300) == "Promoted", ben.said
     assert served_by(demo) == "digits_int8"
     rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
     assert any("PASS" in row for row in rows), rows
