@@ -25,6 +25,7 @@ from .book import REQUEST_KINDS, rows
 Window = tuple[datetime, datetime]
 
 MINUTE = timedelta(seconds=60)
+MOST_GAP = timedelta(seconds=MOST_GAP_S)
 LEAST_PARTS = 10
 """Less than ten minutes are cut finer, down to the readings: spread needs parts to be seen in."""
 
@@ -105,8 +106,7 @@ def measured(scope: Scope, windows: Sequence[Window]) -> Measured:
     series = _series(scope.pool_id, windows)
     served = [one for one in series if one.model in scope.serving_models]
     times = sorted({at for one in served if one.name == EXECUTION_SECONDS for at in one.times})
-    whole = sum((end - start for start, end in windows), timedelta(0))
-    length = min(MINUTE, whole / LEAST_PARTS)
+    length = min(MINUTE, _read(times, windows) / LEAST_PARTS)
     edges = [edge for window in windows for edge in _minutes(times, *window, length)]
     pool = Pool.objects.get(pk=scope.pool_id)
     spans = _spans(scope, pool.provider, edges)
@@ -131,6 +131,16 @@ def measured(scope: Scope, windows: Sequence[Window]) -> Measured:
     if abs(seen - answered) > max(TOLERANCE_OF_ALL * answered, EDGE_REQUESTS):
         good, untraced = [], untraced + len(good)
     return Measured(tuple(good), unread, untraced, has_readings=bool(times))
+
+
+def _read(times: Sequence[datetime], windows: Sequence[Window]) -> timedelta:
+    """How much of the windows lies between two readings: often far less than all of an hour."""
+    total = timedelta(0)
+    for start, end in windows:
+        inside = times[bisect_left(times, start) : bisect_right(times, end)]
+        gaps = (later - earlier for earlier, later in pairwise(inside))
+        total += sum((gap for gap in gaps if gap <= MOST_GAP), timedelta(0))
+    return total
 
 
 def _minutes(
@@ -160,8 +170,7 @@ def _increase(
     """By how much the counters of these models grew; None when that was not wholly seen."""
     first, last = bisect_left(times, start), bisect_left(times, end)
     expected = times[first : last + 1]
-    most = timedelta(seconds=MOST_GAP_S)
-    if any(later - earlier > most for earlier, later in pairwise(expected)):
+    if any(later - earlier > MOST_GAP for earlier, later in pairwise(expected)):
         return None
     total = 0.0
     for one in series:

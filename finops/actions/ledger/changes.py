@@ -273,10 +273,18 @@ def _too_little(found: Measured, least_minutes: float) -> str:
             " kind Triton statistics and let it read at least once a minute."
         )
     causes = _left_out(found)
+    if found.seconds >= least_minutes * 60:
+        return f"{found.seconds / 60:.1f} minutes were measured, {_why_no_interval(found)}."
     return (
         f"{found.seconds / 60:.1f} minutes were measured, {least_minutes:g} are needed;"
         f" {causes or 'wait for more traffic'}."
     )
+
+
+def _why_no_interval(found: Measured) -> str:
+    if len(found.minutes) > 1:
+        return "in which nobody asked anything; wait for traffic"
+    return "in one stretch: without a second there is no interval; wait for more readings"
 
 
 def _left_out(found: Measured) -> str:

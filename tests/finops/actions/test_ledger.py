@@ -166,6 +166,13 @@ def test_baseline_is_measured_as_the_saving_is(served, scope):
     )
 
 
+def test_baseline_of_an_hour_read_for_two_minutes_is_cut_as_finely_as_the_two_minutes(served, scope):
+    served(-2, 2, 0.4)
+    found = ledger.baseline(scope, [(NOON - 60 * MINUTE, NOON)], least_minutes=1)
+    assert found.gpu_seconds_per_request == pytest.approx(0.4)
+    assert found.requests == 2 * A_MINUTE
+
+
 def test_every_entry_has_its_audit_record(served, scope, priced):
     served(0, 12, 0.2)
     entry = realised(scope).entry
@@ -190,6 +197,14 @@ def test_ten_minutes_are_needed(served, scope, priced):
         "9.0 minutes were measured, 10 are needed; wait for more traffic."
     )
     assert realised(scope, least_minutes=5).is_new
+
+
+def test_single_stretch_between_two_readings_shows_no_spread(served, scope, priced):
+    served(0, 12, 0.2)
+    assert reason(realised(scope, 0, 0.25, least_minutes=0.1)) == (
+        "0.2 minutes were measured, in one stretch: without a second there is no interval; wait"
+        " for more readings."
+    )
 
 
 def test_short_periods_are_cut_finer_so_that_they_show_their_spread(served, scope, priced):
