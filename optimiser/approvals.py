@@ -33,8 +33,9 @@ from optimiser.models import (
     Target,
 )
 from optimiser.models.rollouts import OPEN_ROLLOUTS
-from optimiser.plan import Moved, Plan, listed, moved_fields
+from optimiser.plan import Moved, Plan, difference, listed, moved_fields
 from optimiser.policy import Policy
+from optimiser.targets import model_config
 
 EXPIRES_AFTER = timedelta(hours=72)
 LONGEST_EXPIRY = timedelta(days=14)
@@ -111,6 +112,13 @@ def propose(
             raise Conflict("This recommendation is no longer open; ask for a new one.")
         if not can_be_proposed(advice):
             raise Conflict("There is nothing to propose here: it names no config to change to.")
+        moved = outdated(advice)
+        if moved:
+            raise Conflict(
+                f"The live config moved since this was advised: {listed(moved)}. New advice follows"
+                " within a minute.",
+                moved,
+            )
         advice.state = "proposed"
         advice.save(update_fields=["state"])
         change = Change.objects.create(
@@ -142,6 +150,25 @@ def can_be_proposed(advice: Recommendation) -> bool:
         "recommended",
         "needs_experiment",
     )
+
+
+def outdated(advice: Recommendation) -> list[Moved]:
+    """In which fields the target's live config is no longer the one that was advised on."""
+    live = advice.target.live_config
+    if live is None:
+        return []
+    spelt = model_config.canonical
+    return difference(spelt(advice.current_config), spelt(live))
+
+
+def close_outdated(target: Target) -> None:
+    """Open advice on a config that is not there any more is no advice."""
+    open_ones = Recommendation.objects.filter(target=target, state="open")
+    for advice in open_ones.select_related("target"):
+        if outdated(advice):
+            # A proposal that came first keeps its advice.
+            still_open = Recommendation.objects.filter(pk=advice.pk, state="open")
+            still_open.update(state="superseded", closed_at=timezone.now())
 
 
 def edit(

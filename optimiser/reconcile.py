@@ -214,10 +214,11 @@ def _begin_repair(target: Target, live: Config, moved: list[Moved], cause: _Caus
 
 
 def _compare_plans(target: Target, live: Config) -> None:
-    """A change whose baseline is not there any more loses its approvals."""
+    """A change whose baseline is not there any more loses its approvals, and advice is closed."""
     row = Target.objects.get(pk=target.pk)
     if row.live_config is None or _is_outdated(target, row):
         return
+    approvals.close_outdated(row)
     waiting = Change.objects.filter(target=target, state__in=("proposed", "approved"))
     for pk in waiting.values_list("pk", flat=True):
         with transaction.atomic():

@@ -29,6 +29,26 @@ def actions() -> list[str]:
     return list(Audit.objects.order_by("id").values_list("action", flat=True))
 
 
+# Proposing
+
+
+def test_advice_on_a_config_that_moved_is_not_proposed_and_says_what_moved(advice, target, people):
+    target.live_config = made.config("chat", max_batch_size=4)
+    target.save()
+    with pytest.raises(Conflict, match="max_batch_size: 32 → 4") as refused:
+        made.proposed(people["dev"], advice)
+    assert [one.path for one in refused.value.moved] == ["max_batch_size"]
+    advice.refresh_from_db()
+    assert advice.state == "open"
+    assert not Change.objects.exists()
+
+
+def test_other_spelling_of_the_same_live_config_is_the_same(advice, target, people):
+    target.live_config = {**target.live_config, "max_batch_size": "32"}
+    target.save()
+    assert made.proposed(people["dev"], advice).state == "proposed"
+
+
 # Who may decide
 
 

@@ -166,7 +166,7 @@ def test_baseline_is_measured_as_the_saving_is(served, scope):
     )
 
 
-def test_baseline_of_an_hour_read_for_two_minutes_is_cut_as_finely_as_the_two_minutes(served, scope):
+def test_baseline_of_an_hour_of_which_two_minutes_were_read(served, scope):
     served(-2, 2, 0.4)
     found = ledger.baseline(scope, [(NOON - 60 * MINUTE, NOON)], least_minutes=1)
     assert found.gpu_seconds_per_request == pytest.approx(0.4)

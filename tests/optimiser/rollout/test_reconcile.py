@@ -67,6 +67,15 @@ def test_the_same_config_in_another_spelling_is_no_drift(memory, target):
     assert seen(target).live_state == "in_step"
 
 
+def test_drift_closes_the_advice_on_what_was_there_and_no_other(memory, target):
+    stale, other = made.RecommendationFactory(target=target), made.RecommendationFactory()
+    memory.load(made.config("chat", max_batch_size=4))
+    seen(target)
+    stale.refresh_from_db()
+    other.refresh_from_db()
+    assert (stale.state, stale.closed_at is None, other.state) == ("superseded", False, "open")
+
+
 # What was promoted
 
 
@@ -178,9 +187,7 @@ def test_drift_voids_approvals_and_says_which_field(change, memory, people, targ
     assert events(change).count("drift") == 1
 
 
-def test_promotion_makes_other_plans_on_the_old_config_void(
-    promoted, memory, run, target, people, clock
-):
+def test_promotion_makes_other_plans_on_the_old_config_void(waiting, memory, run, target, people):
     other = made.proposed(
         people["dev"],
         made.RecommendationFactory(
@@ -189,6 +196,7 @@ def test_promotion_makes_other_plans_on_the_old_config_void(
         ),
     )  # fmt: skip
     made.approved(other, people["ben"])
+    run(waiting, "promoted")
     seen(target)
     other.refresh_from_db()
     assert other.state == "proposed"
