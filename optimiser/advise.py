@@ -41,6 +41,8 @@ ARRIVING = timedelta(seconds=10)
 
 KEEP_FOR = timedelta(hours=1)
 """Advice with the same outcome is renewed with newer evidence so often."""
+STANDS_FOR = timedelta(minutes=5)
+"""What is recommended is not taken back sooner: somebody may be reading it."""
 LET_REST_FOR = timedelta(days=7)
 """What somebody dismissed is not said again for so long."""
 
@@ -128,7 +130,7 @@ def _ask(lever: Lever, target: Target, traffic: Traffic) -> Recommendation | Non
     input_hash = digest(inputs)
     seed = int(input_hash[:8], 16)
     finding = lever.propose(traffic, target.live_config, curve, seed)
-    if _is_known(target, lever, finding):
+    if _is_known(target, lever, finding, calibration):
         return None
     versions = {"lever": lever.version, "simulator": SIMULATOR_VERSION}
     evidence = Evidence(
@@ -151,23 +153,27 @@ def _hash(values: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _is_known(target: Target, lever: Lever, finding: Finding) -> bool:
-    """Whether the like of it is open and fresh, or somebody did not want it.
+def _is_known(
+    target: Target, lever: Lever, finding: Finding, calibration: Calibration | None
+) -> bool:
+    """Whether the like of it, from the same calibration, is open and fresh, or was not wanted.
 
     Of two settings that are as good as each other now the one wins and now the other: what a
     person reads does not change under them for that.
     """
     now = timezone.now()
-    same = Recommendation.objects.filter(
-        target=target,
-        lever=lever.key,
-        outcome=finding.outcome,
-        current_config=target.live_config,
+    on_this = Recommendation.objects.filter(
+        target=target, lever=lever.key, current_config=target.live_config
     )
+    recommended = on_this.filter(state="open", outcome="recommended")
+    if recommended.filter(created_at__gte=now - STANDS_FOR).exists():
+        return True
+    same = on_this.filter(outcome=finding.outcome)
     unwanted = same.filter(state="dismissed", candidate_config=finding.candidate_config)
     if unwanted.filter(closed_at__gte=now - LET_REST_FOR).exists():
         return True
-    found: bool = same.filter(state="open", created_at__gte=now - KEEP_FOR).exists()
+    fresh = same.filter(state="open", created_at__gte=now - KEEP_FOR)
+    found: bool = fresh.filter(evidence__calibration=calibration).exists()
     return found
 
 
