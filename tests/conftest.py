@@ -33,6 +33,43 @@ def pytest_configure():
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
+LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
+"""They share one demo, whose Triton is measured under load: nobody else may keep it waiting."""
+
+LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e")
+
+
+def group_of(nodeid: str) -> str:
+    """What stays with one of several workers: a file, the live tests, the rest of e2e."""
+    file = nodeid.split("::")[0]
+    if file in LIVE:
+        return "live"
+    return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def place_of(group: str) -> int:
+    """What takes minutes is begun at once; what wants the machine to itself comes last."""
+    if group == "live":
+        return len(LONGEST) + 1
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: place_of(group_of(item.nodeid)))
+
+
 @pytest.fixture
 def shared():
     """Path of a file of the development data, which is no part of the project."""

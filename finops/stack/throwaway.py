@@ -32,6 +32,8 @@ from finops.stack.valkey import Valkey
 
 READY_WITHIN_S = 30.0
 BENCHES = REPOSITORY / "tests" / "bench"
+MOST_WORKERS = 8
+"""Each has two of Valkey's 16 databases."""
 
 FOR_TESTS = ("BREAKEVEN_REQUIRE",)
 """The only setting of the caller's that a test sees; the others would make it another test."""
@@ -41,8 +43,17 @@ def test(arguments: Sequence[str]) -> int:
     """pytest with everything it needs; its own exit code."""
     with services(durable=False) as env:
         env.update({name: os.environ[name] for name in FOR_TESTS if name in os.environ})
-        pytest = ("pytest", "-p", "finops.stack.skips")
-        return _attached((sys.executable, "-m", *pytest, *arguments), env)
+        pytest = ("pytest", "-p", "finops.stack.skips", "-p", "finops.stack.workers")
+        return _attached((sys.executable, "-m", *pytest, *_parallel(arguments), *arguments), env)
+
+
+def _parallel(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The whole suite on several processors; a part of it, or under a debugger, on one."""
+    named = [one for one in arguments if (REPOSITORY / one.split("::")[0]).exists()]
+    if named or any(one.startswith(("-n", "--pdb")) for one in arguments):
+        return ()
+    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    return ("-n", str(count), "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 def bench(name: str, arguments: Sequence[str]) -> int:

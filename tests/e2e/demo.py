@@ -44,12 +44,16 @@ class Demo:
     def folder(self) -> Path:
         return self.home / "demo"
 
-    def run(self, *arguments: str, timeout_s: float = 240) -> str:
+    @property
+    def environment(self) -> dict[str, str]:
         ours = {k: v for k, v in os.environ.items() if not k.startswith("BREAKEVEN_")}
+        return {**ours, "BREAKEVEN_HOME": str(self.home)}
+
+    def run(self, *arguments: str, timeout_s: float = 240) -> str:
         done = subprocess.run(
             ["./run", *arguments],
             cwd=ROOT,
-            env={**ours, "BREAKEVEN_HOME": str(self.home)},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -145,8 +149,8 @@ def running(home: Path) -> Iterator[Demo]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     estate = Demo(home, port)
-    estate.run("demo", "--port", str(port))
-    try:
+    with _stopped_at_the_end(estate):
+        estate.run("demo", "--port", str(port))
         wait_until(
             lambda: (
                 all(map(estate.is_running, GENERATORS))
@@ -156,5 +160,22 @@ def running(home: Path) -> Iterator[Demo]:
             "history is there and the load runs",
         )
         yield estate
+
+
+@contextmanager
+def _stopped_at_the_end(estate: Demo) -> Iterator[None]:
+    """By a process of its own, which waits for our end of a pipe to close: a test run that is
+    interrupted kills its workers before they could clean up."""
+    keeper = subprocess.Popen(
+        ["sh", "-c", "read -r _; exec ./run down demo"],
+        cwd=ROOT,
+        env=estate.environment,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield
     finally:
-        estate.run("down", "demo")
+        assert keeper.stdin
+        keeper.stdin.close()
+        assert keeper.wait(120) == 0

@@ -33,18 +33,6 @@ def test_page_shows_what_tritons_own_statistics_say(demo):
     assert least <= shown <= demo.triton_answers("digits_fp32")
 
 
-def test_tritons_metrics_are_pulled_again_and_again(demo):
-    """Every 15 s, whichever of beat and sweeper made the job."""
-    watched = demo.process("watch-triton")["since"]
-    wait_until(lambda: time.time() - watched > 50, 60, "three pulls were due")
-    token = (demo.folder / "keys/metrics-token").read_text().strip()
-    headers = {"Authorization": f"Bearer {token}"}
-    said = httpx.get(f"{demo.url}/metrics", headers=headers, timeout=10).text
-    lag = re.search(r'source_lag_seconds\{[^}]*source="Demo Triton"\} (\S+)', said)
-    assert lag, said
-    assert float(lag.group(1)) < 25
-
-
 def test_every_role_signs_in_by_browser_and_reads_its_own(demo, browser):
     names = {person["role"]: person for person in demo.people}
     assert set(names) == {"viewer", "analyst", "engineer", "approver", "admin"}
@@ -66,6 +54,18 @@ def test_every_role_signs_in_by_browser_and_reads_its_own(demo, browser):
             200 if role in ("approver", "admin") else 403
         )
         context.close()
+
+
+def test_tritons_metrics_are_pulled_again_and_again(demo):
+    """Every 15 s, whichever of beat and sweeper made the job."""
+    watched = demo.process("watch-triton")["since"]
+    wait_until(lambda: time.time() - watched > 50, 60, "three pulls were due")
+    token = (demo.folder / "keys/metrics-token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    said = httpx.get(f"{demo.url}/metrics", headers=headers, timeout=10).text
+    lag = re.search(r'source_lag_seconds\{[^}]*source="Demo Triton"\} (\S+)', said)
+    assert lag, said
+    assert float(lag.group(1)) < 25
 
 
 def test_nothing_is_lost_when_each_process_is_killed_in_turn(demo):

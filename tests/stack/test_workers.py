@@ -1,0 +1,56 @@
+"""What parallel workers of one test run share, and what each has to itself."""
+
+import os
+
+import pytest
+
+from finops.stack import throwaway, workers
+from finops.stack.home import REPOSITORY
+from tests.conftest import LIVE, LONGEST, group_of, place_of
+
+VALKEY = {
+    workers.CACHE: "unix://:secret@/tmp/v.sock?db=1",
+    workers.BROKER: "redis+socket://:secret@/tmp/v.sock?virtual_host=0",
+    "BREAKEVEN_DATABASE_URL": "postgresql://breakeven@/breakeven",
+}
+
+
+def test_first_worker_has_what_a_run_alone_has():
+    assert workers.apart(VALKEY, "gw0") == {name: VALKEY[name] for name in list(VALKEY)[:2]}
+
+
+def test_no_two_workers_share_a_database_of_valkey():
+    found = [workers.apart(VALKEY, f"gw{n}") for n in range(throwaway.MOST_WORKERS)]
+    numbers = [url.rpartition("=")[2] for one in found for url in one.values()]
+    assert sorted(map(int, numbers)) == list(range(16))
+
+
+def test_this_process_is_where_its_worker_belongs():
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    assert workers.apart(dict(os.environ), worker).items() <= os.environ.items()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tests/stack"], ["tests/stack/test_run.py::test_x"], ["-n0"], ["--pdb"]]
+)
+def test_part_of_the_suite_runs_on_one_processor(arguments):
+    assert throwaway._parallel(arguments) == ()
+
+
+def test_whole_suite_runs_on_all_processors(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert throwaway._parallel(["-q", "--durations=0"])[:2] == ("-n", "2")
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert throwaway._parallel([])[:2] == ("-n", str(throwaway.MOST_WORKERS))
+
+
+def test_live_tests_share_one_worker_and_come_last():
+    demo, loop = (f"{file}::test_x" for file in LIVE)
+    assert group_of(demo) == group_of(loop) != group_of("tests/e2e/test_pages.py::test_y")
+    assert group_of("tests/stack/test_run.py::test_x[a::b]") == "tests/stack/test_run.py"
+    groups = [group_of(demo), "tests/stack/test_run.py", *reversed(LONGEST)]
+    assert sorted(groups, key=place_of) == [*LONGEST, "tests/stack/test_run.py", "live"]
+
+
+def test_what_has_a_place_of_its_own_is_still_there():
+    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST))
