@@ -52,7 +52,12 @@ SPAN = Partitioned(
     retention="span",
     arrival="received_at",
     owner_kind="project",
-    followers=("ingest_span_key", "ingest_usage_parent", "ingest_span_sighting"),
+    followers=(
+        "ingest_span_key",
+        "ingest_usage_parent",
+        "ingest_span_sighting",
+        "ingest_span_text",
+    ),
     # An accounting day meets up to three days of UTC.
     waits_for="EXISTS (SELECT FROM ingest_user_day_state WHERE changed <> summed"
     " AND day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1)",
@@ -63,8 +68,10 @@ METRIC_SAMPLE = Partitioned(
 )
 GPU_SAMPLE = Partitioned("ingest_gpu_sample", retention="sample", arrival="at", owner_kind="pool")
 BILL_LINE = Partitioned("ingest_bill_line", monthly=True)
+SPAN_TEXT = Partitioned("ingest_span_text")
+"""Each project says how long its text stays, at most as long as its spans: see `store.texts`."""
 
-TABLES = (SPAN, METRIC_SAMPLE, GPU_SAMPLE, BILL_LINE)
+TABLES = (SPAN, METRIC_SAMPLE, GPU_SAMPLE, BILL_LINE, SPAN_TEXT)
 
 _known: set[tuple[str, str]] = set()
 """Partitions this process has seen, by database and name."""
@@ -86,6 +93,18 @@ def ensure(table: Partitioned, days: Iterable[date]) -> None:
             if not _exists(cursor, name):
                 _create(cursor, table, name, wanted[name])
     transaction.on_commit(lambda: _known.update((database, name) for name in missing))
+
+
+def drop(name: str) -> None:
+    """Without a look at what is in it: the caller has looked, and holds off who writes."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {name}")
+    forget(name)
+
+
+def forget(names: str) -> None:
+    """Look again whether the tables whose names begin so exist: another process may drop them."""
+    _known.difference_update({known for known in _known if known[1].startswith(names)})
 
 
 def _create(cursor, table: Partitioned, name: str, day: date) -> None:

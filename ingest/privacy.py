@@ -12,18 +12,26 @@ prompts that differ inside are two prompts to a model and to its cache.
 A prefix chain has one hash per whole block of 2,048 UTF-8 bytes of the normalised text:
 hash(block n) = HMAC(hash(block n-1) + block n). Two prompts share a prefix exactly as far as their
 chains agree. The rest after the last whole block has no hash: no provider caches so little.
+
+Parameters (temperature, tools, …) are hashed as JSON with sorted names, under a key of their own.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 
+from ingest import removable, signature
+
+KEY_ID_BYTES = 2
 BLOCK_BYTES = 2048
 FINGERPRINT_BYTES = 16
 BLOCK_HASH_BYTES = 8
@@ -68,8 +76,13 @@ class ProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
+    """Everything that is kept of a prompt."""
+
     prompt: bytes
     prefixes: tuple[bytes, ...]
+    signature: bytes | None
+    """The key's id and `ingest.signature`; None for a prompt without a word."""
+    removable_chars: int
 
 
 def project_key(project_id: int) -> ProjectKey:
@@ -81,7 +94,9 @@ def _derive(master: str, project_id: int) -> ProjectKey:
     def derived(purpose: str) -> bytes:
         return hmac.digest(master.encode(), purpose.encode(), "sha256")
 
-    return ProjectKey(derived("breakeven key id")[:2], derived(f"breakeven project {project_id}"))
+    return ProjectKey(
+        derived("breakeven key id")[:KEY_ID_BYTES], derived(f"breakeven project {project_id}")
+    )
 
 
 def normalise(text: str) -> str:
@@ -102,14 +117,46 @@ def prefix_chain(text: str, key: ProjectKey) -> tuple[bytes, ...]:
 
 
 def prompt(text: str, key: ProjectKey) -> Fingerprint:
-    """Both at once, normalising the text only once."""
-    data = _bytes(text)
-    return Fingerprint(_fingerprint(data, key), _prefix_chain(data, key))
+    """All at once, normalising the text only once."""
+    plain = normalise(text)
+    data = _encoded(plain)
+    return Fingerprint(
+        _fingerprint(data, key),
+        _prefix_chain(data, key),
+        _signature(plain, key),
+        removable.chars(plain),
+    )
+
+
+def prompt_signature(text: str, key: ProjectKey) -> bytes | None:
+    return _signature(normalise(text), key)
+
+
+def similarity(one: bytes, other: bytes) -> float | None:
+    """How alike two prompts are, 0 to 1, by their signatures; None where the key has changed."""
+    if one[:KEY_ID_BYTES] != other[:KEY_ID_BYTES]:
+        return None
+    return signature.similarity(one[KEY_ID_BYTES:], other[KEY_ID_BYTES:])
 
 
 def _bytes(text: str) -> bytes:
+    return _encoded(normalise(text))
+
+
+def _encoded(plain: str) -> bytes:
     # A JSON source may hold half of a surrogate pair, which plain UTF-8 refuses.
-    return normalise(text).encode("utf-8", "surrogatepass")
+    return plain.encode("utf-8", "surrogatepass")
+
+
+def _signature(plain: str, key: ProjectKey) -> bytes | None:
+    made = signature.of(plain, _secret_for("signature", key))
+    return key.id + made if made is not None else None
+
+
+@lru_cache(maxsize=10_000)
+def _secret_for(purpose: str, key: ProjectKey) -> bytes:
+    """A key for each use, so that nothing of one use can be matched with another."""
+    return hmac.digest(key.secret, f"breakeven {purpose}".encode(), "sha256")
 
 
 def _fingerprint(data: bytes, key: ProjectKey) -> bytes:
@@ -123,6 +170,65 @@ def _prefix_chain(data: bytes, key: ProjectKey) -> tuple[bytes, ...]:
         last = hmac.digest(key.secret, last + data[start : start + BLOCK_BYTES], "sha256")
         chain.append(last[:BLOCK_HASH_BYTES])
     return tuple(chain)
+
+
+def parameters_hash(parameters: Mapping[str, Any], key: ProjectKey) -> bytes | None:
+    """Equal for calls whose answers are drawn the same way; None where nothing is known.
+
+    Names may have a convention's prefix, and tools or a schema may come as JSON in a string.
+    """
+    told: dict[str, Any] = {}
+    for name, value in parameters.items():
+        plain = _unpacked(value)
+        if name in _CARRIERS and isinstance(plain, Mapping):
+            told |= {str(inner): _unpacked(found) for inner, found in plain.items()}
+        elif name in _TOOLS:
+            told["tools"] = plain
+        else:
+            told[name.rpartition(".")[2] if name.startswith(_REQUESTS) else name] = plain
+    told = {
+        name: value for name, value in told.items() if value is not None and name not in _NO_MATTER
+    }
+    if not told:
+        return None
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
+    made = hmac.digest(_secret_for("parameters", key), _encoded(text), "sha256")
+    return key.id + made[:FINGERPRINT_BYTES]
+
+
+def names_parameter(key: str) -> bool:
+    """Whether an attribute of this name says how the answer was to be drawn."""
+    return key.startswith(_PARAMETERS) or key in _CARRIERS or key in _TOOLS
+
+
+_REQUESTS = ("gen_ai.request.", "gen_ai.openai.request.", "llm.request.")
+_PARAMETERS = (*_REQUESTS, "llm.tools.")
+_TOOLS = frozenset({"gen_ai.tool.definitions", "tools"})
+_CARRIERS = frozenset(
+    {"llm.invocation_parameters", "langfuse.observation.model.parameters", "model_parameters"}
+)
+"""Names under which all parameters come as one JSON object."""
+_NO_MATTER = frozenset({
+    "extra_headers", "input", "instructions", "is_streaming", "messages", "metadata", "model",
+    "prompt", "safety_identifier", "service_tier", "store", "stream", "stream_options",
+    "streaming", "system", "timeout", "type", "user",
+})  # fmt: skip
+"""Kept elsewhere, or of no effect on the answer."""
+
+
+def _unpacked(value: Any) -> Any:
+    """1 for 1.0, and an object for JSON in a string, so that spelling makes no difference."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value, parse_float=_number)
+        except (ValueError, RecursionError):
+            return value
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: Any) -> float | int:
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def names_text(key: str) -> bool:

@@ -120,13 +120,23 @@ class SpanRecord:
     image_input_tokens: int | None = None
     usage_convention: str = ""
     """`inclusive` or `exclusive`: whether the source's input count held the cached tokens."""
+    raw_usage: Mapping[str, Any] | None = None
+    """The vendor's own usage object, see `sources.usage.raw`."""
     source_cost_usd: Decimal | None = None
     """What the source itself says it cost; kept beside our own figure, never used as it."""
     prompt_hash: bytes | None = None
     prefix_hashes: tuple[bytes, ...] | None = None
+    parameters_hash: bytes | None = None
+    """Of temperature, tools and what else shapes the answer beside the prompt."""
+    prompt_signature: bytes | None = None
+    """Alike for prompts that are nearly alike, see `ingest.signature`."""
     input_chars: int | None = None
     output_chars: int | None = None
+    removable_chars: int | None = None
+    """Characters of the prompt that say nothing, see `ingest.removable`."""
     attributes: Mapping[str, Any] | None = None
+    texts: Mapping[str, str] | None = None
+    """Prompt and answer by the name they came under; only of a project that keeps text."""
 
     @property
     def latency_ms(self) -> float | None:
@@ -138,12 +148,29 @@ class SpanRecord:
     def input_band(self) -> int:
         """The highest of `INPUT_BANDS` that the whole prompt exceeds."""
         return input_band(
+            self._text_input_tokens
+            + (self.audio_input_tokens or 0)
+            + (self.image_input_tokens or 0)
+        )
+
+    @property
+    def removable_tokens(self) -> int | None:
+        """`removable_chars` at this call's own characters per token.
+
+        More tokens than characters came from elsewhere than the text seen: then it is unknown.
+        """
+        chars, tokens = self.input_chars, self._text_input_tokens
+        if self.removable_chars is None or self.input_tokens is None or not chars or tokens > chars:
+            return None
+        return self.removable_chars * tokens // chars
+
+    @property
+    def _text_input_tokens(self) -> int:
+        return (
             (self.input_tokens or 0)
             + (self.cache_read_tokens or 0)
             + (self.cache_write_5m_tokens or 0)
             + (self.cache_write_1h_tokens or 0)
-            + (self.audio_input_tokens or 0)
-            + (self.image_input_tokens or 0)
         )
 
     @property

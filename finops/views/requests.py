@@ -404,11 +404,12 @@ def span_facts(row: SpanRow) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Started", words.when_text(row.started_at)),
                 ("Took", words.duration(row.latency_ms)),
                 ("First token after", words.duration(row.ttft_ms)),
+                ("Each further token", words.duration(row.tpot_ms)),
             ],
         ),
         (
             "What it used, in tokens",
-            token_facts(row.tokens),
+            [*token_facts(row.tokens), ("Could go unmissed", words.count(row.removable_tokens))],
         ),
         (
             "What it cost",

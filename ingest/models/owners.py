@@ -1,5 +1,6 @@
 """Who a fact belongs to: teams, projects, pools, and the tokens that may push for them."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -34,6 +35,12 @@ class Project(models.Model):
     environment = models.CharField(max_length=40, default="production")
     keeps_text = models.BooleanField(
         default=False, help_text="Keep prompt and answer text. Off: only salted hashes and lengths."
+    )
+    text_days = models.PositiveSmallIntegerField(
+        default=30,
+        db_default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(3650)],
+        help_text="How many days kept text stays after it came in.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -61,17 +61,37 @@ class Span(models.Model):
     audio_output_tokens = models.BigIntegerField(null=True)
     image_input_tokens = models.BigIntegerField(null=True)
     usage_convention = models.TextField()
+    raw_usage = models.JSONField(null=True, help_text="The vendor's own usage object.")
     source_cost_usd = models.DecimalField(null=True, max_digits=38, decimal_places=20)
     prompt_hash = models.BinaryField(null=True)
     prefix_hashes = ArrayField(models.BinaryField(), null=True)
+    parameters_hash = models.BinaryField(null=True)
+    prompt_signature = models.BinaryField(null=True)
     input_chars = models.IntegerField(null=True)
     output_chars = models.IntegerField(null=True)
+    removable_tokens = models.BigIntegerField(null=True, help_text="Input that says nothing.")
     attributes = models.JSONField(null=True)
     received_at = models.DateTimeField()
 
     class Meta:
         managed = False
         db_table = "ingest_span"
+
+
+class SpanText(models.Model):
+    """Prompts and answers of projects that keep text; made by migration, partitioned by `day`."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "key")
+    project_id = models.IntegerField()
+    day = models.DateField()
+    key = models.UUIDField()
+    version = models.BigIntegerField()
+    texts = models.JSONField(help_text="Text by the name it came under.")
+    received_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "ingest_span_text"
 
 
 class SpanSighting(models.Model):

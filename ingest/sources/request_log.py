@@ -19,10 +19,11 @@ from typing import Any
 
 from ingest import quarantine
 from ingest.records import KINDS, Reject, SpanRecord
-from ingest.sources import vocabulary
+from ingest.sources import provider_replies, vocabulary
 from ingest.sources.base import BadConfig, BadFile, FileSource, Reading, Setting
+from ingest.sources.provider_replies import NoReply, Reply
 from ingest.sources.textfile import Record, lines, open_text, records
-from ingest.sources.usage import disjoint
+from ingest.sources.usage import BadUsage, disjoint
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -32,7 +33,7 @@ COLUMNS = (
     "trace_id", "span_id", "started_at", "ended_at", "latency_ms", "ttft_ms", "input_tokens",
     "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "model",
     "provider", "service", "kind", "name", "tier", "user_id", "session_id", "status",
-    "prefix_blocks",
+    "prefix_blocks", "reply",
 )  # fmt: skip
 CONSTANTS = ("provider", "model", "service", "kind", "tier", "user_id")
 DELIMITERS = (",", ";", "\t", "|")
@@ -80,6 +81,7 @@ class RequestLog(FileSource):
             "Columns",
             "As JSON, our field and your column; without a preset these three at least: "
             '`{"started_at": "time", "input_tokens": "prompt", "output_tokens": "answer"}`. '
+            "`reply` is the column with the provider's whole reply; then no counts are needed. "
             f"Our fields: {', '.join(COLUMNS)}.",
             {},
         ),
@@ -108,7 +110,8 @@ class RequestLog(FileSource):
         checked["start"] = checked["start"] or preset.get("start", "")
         _check_names("columns", checked["columns"], COLUMNS)
         _check_names("constants", checked["constants"], CONSTANTS)
-        for needed in ("started_at", "input_tokens", "output_tokens"):
+        counts = () if "reply" in checked["columns"] else ("input_tokens", "output_tokens")
+        for needed in ("started_at", *counts):
             if needed not in checked["columns"]:
                 raise BadConfig("columns", f"has no {needed}; name the column that holds it.")
         if checked["constants"].get("kind", "llm") not in KINDS:
@@ -281,6 +284,7 @@ def _span(row: _Row, plan: _Plan) -> SpanRecord | Reject:
         ended_at = read("ended_at", plan.moment)
         if ended_at is None and latency_ms is not None:
             ended_at = started_at + timedelta(milliseconds=latency_ms)
+        reply = read("reply", _reply) or _NO_REPLY
         usage = disjoint(
             read("input_tokens", _count),
             read("output_tokens", _count),
@@ -288,6 +292,9 @@ def _span(row: _Row, plan: _Plan) -> SpanRecord | Reject:
             cache_write_5m=read("cache_write_tokens", _count),
             reasoning=read("reasoning_tokens", _count),
         )
+        if usage.input is None and usage.output is None:
+            usage = reply.usage
+        model = word("model", reply.model)
         trace_id, span_id = read("trace_id", _word), read("span_id", _word)
         if not span_id:
             made = _made_id(row, started_at)
@@ -301,23 +308,29 @@ def _span(row: _Row, plan: _Plan) -> SpanRecord | Reject:
             ended_at=ended_at,
             external_id=f"line {row.line}",
             version=((ended_at or started_at) - EPOCH) // MICROSECOND,
-            kind=word("kind", "llm"),
+            kind=word("kind", reply.kind),
             name=word("name"),
             service=word("service"),
-            provider=vocabulary.provider(word("provider")),
-            model=word("model"),
-            request_model=word("model"),
-            tier=vocabulary.tier(word("tier")),
-            status=read("status", _status) or "ok",
+            provider=vocabulary.provider(word("provider", reply.provider)),
+            model=model,
+            request_model=model,
+            tier=vocabulary.tier(word("tier", reply.tier)),
+            status=read("status", _status) or reply.status,
+            error_type=reply.error_type,
             user_id=word("user_id"),
             session_id=word("session_id"),
             ttft_ms=read("ttft_ms", _milliseconds),
             input_tokens=usage.input,
             cache_read_tokens=usage.cache_read,
             cache_write_5m_tokens=usage.cache_write_5m,
+            cache_write_1h_tokens=usage.cache_write_1h,
             output_tokens=usage.output,
             reasoning_tokens=usage.reasoning,
+            audio_input_tokens=usage.audio_input,
+            audio_output_tokens=usage.audio_output,
+            image_input_tokens=usage.image_input,
             usage_convention=usage.convention,
+            raw_usage=reply.raw_usage,
             prefix_hashes=read("prefix_blocks", _blocks),
         )
     except _BadCell as bad:
@@ -328,8 +341,16 @@ def _span(row: _Row, plan: _Plan) -> SpanRecord | Reject:
             detail,
             external_id=f"line {row.line}",
             line=row.line,
-            payload=quarantine.payload(row.cells),
+            payload=quarantine.payload(_without_reply(row.cells, plan)),
         )
+
+
+def _without_reply(cells: Mapping[str, Any], plan: _Plan) -> Mapping[str, Any]:
+    """What could not be read may be anybody's text, whatever it looks like."""
+    column = plan.columns.get("reply", "")
+    if column not in cells:
+        return cells
+    return {**cells, column: f"[a reply of {len(str(cells[column]))} characters]"}
 
 
 def _made_id(row: _Row, started_at: datetime) -> str:
@@ -339,6 +360,19 @@ def _made_id(row: _Row, started_at: datetime) -> str:
 
 
 # ---- cells ------------------------------------------------------------------------------------
+
+_NO_REPLY = Reply(api="", kind="llm")
+
+
+def _reply(value: Any) -> Reply:
+    if not isinstance(value, str | Mapping):
+        raise _BadCell("bad_reply", "is no reply; log it as the provider sent it")
+    try:
+        return provider_replies.read(value)
+    except NoReply as bad:
+        raise _BadCell("bad_reply", f"{bad}; log it as the provider sent it") from None
+    except BadUsage as bad:
+        raise _BadCell("bad_tokens", f"{bad.name}: {str(bad).rstrip('.')}") from None
 
 
 def _word(value: Any) -> str:

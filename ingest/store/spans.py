@@ -15,7 +15,7 @@ from ingest.jobs import Lease
 from ingest.models import Source
 from ingest.records import TOKEN_FIELDS, Reject, SpanRecord, span_key
 
-from . import late
+from . import late, texts
 from .counting import (
     Counts,
     copy_rows,
@@ -35,13 +35,14 @@ TEXTS = (
 )  # fmt: skip
 PLAIN = (
     *TEXTS, "version", "started_at", "ended_at", "latency_ms", "ttft_ms", "input_band",
-    *TOKEN_FIELDS, "source_cost_usd", "prompt_hash", "input_chars", "output_chars",
+    *TOKEN_FIELDS, "source_cost_usd", "prompt_hash", "parameters_hash", "prompt_signature",
+    "input_chars", "output_chars", "removable_tokens",
 )  # fmt: skip
 
-ORDER = ("day", "key", "parent_key", "prefix_hashes", "attributes", *PLAIN)
+ORDER = ("day", "key", "parent_key", "prefix_hashes", "raw_usage", "attributes", *PLAIN)
 COLUMNS = {
     **dict.fromkeys(ORDER, "text"),
-    **dict.fromkeys(("version", *TOKEN_FIELDS), "int8"),
+    **dict.fromkeys(("version", "removable_tokens", *TOKEN_FIELDS), "int8"),
     **dict.fromkeys(("latency_ms", "ttft_ms"), "float8"),
     **dict.fromkeys(("started_at", "ended_at"), "timestamptz"),
     **dict.fromkeys(("input_band", "input_chars", "output_chars"), "int4"),
@@ -49,13 +50,13 @@ COLUMNS = {
     "key": "uuid",
     "parent_key": "uuid",
     "prefix_hashes": "bytea[]",
-    "prompt_hash": "bytea",
-    "attributes": "jsonb",
+    **dict.fromkeys(("prompt_hash", "parameters_hash", "prompt_signature"), "bytea"),
+    **dict.fromkeys(("raw_usage", "attributes"), "jsonb"),
     "source_cost_usd": "numeric",
 }
 
 IDENTITY = ("project_id", "day", "key", "trace_id", "span_id")
-STORED = ("day", "key", "prefix_hashes", "attributes", *PLAIN)
+STORED = ("day", "key", "prefix_hashes", "raw_usage", "attributes", *PLAIN)
 """Columns of `ingest_span` that come from the record."""
 VALUES = tuple(name for name in STORED if name not in IDENTITY)
 """What a later version may change."""
@@ -126,6 +127,7 @@ def spans(
             partitions.ensure(partitions.SPAN, {row[0] for row in latest.values()})
             _stage(cursor, latest)
             changed += _write(cursor, {"project": project, "source": source.pk}, refused)
+            texts.keep(cursor, project, sound)
             _note_usage_parents(cursor, project)
         quarantine_rejects(source, refused)
         # An older copy inside one delivery is stale, whatever its content.
@@ -172,7 +174,8 @@ def _row(project: int, key: UUID, record: SpanRecord) -> tuple[Any, ...]:
         key,
         span_key(project, record.trace_id, parent) if parent and record.has_usage else None,
         list(record.prefix_hashes) if record.prefix_hashes is not None else None,
-        # A plain object: the jsonb dumper makes the JSON, and would make text of text.
+        # Plain objects: the jsonb dumper makes the JSON, and would make text of text.
+        dict(record.raw_usage) if record.raw_usage else None,
         dict(record.attributes) if record.attributes else None,
         *_plain(record),
     )

@@ -82,6 +82,58 @@ def test_changed_installation_key_shows_in_the_key_id(settings):
     assert privacy.fingerprint("same", before) != privacy.fingerprint("same", after)
 
 
+def test_prompt_gives_everything_at_once():
+    made = privacy.prompt(f"{PROMPT}\r\n", KEY)
+
+    assert made.prompt == privacy.fingerprint(PROMPT, KEY)
+    assert made.prefixes == privacy.prefix_chain(PROMPT, KEY)
+    assert made.signature == privacy.prompt_signature(PROMPT, KEY)
+    assert made.removable_chars == 0
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"gen_ai.request.temperature": 0, "gen_ai.request.max_tokens": 64},
+        {"llm.invocation_parameters": '{"max_tokens": 64, "temperature": 0.0, "model": "gpt-4o"}'},
+        {"max_tokens": 64, "temperature": 0.0, "stream": True, "user": "asha", "seed": None},
+    ],
+)
+def test_parameters_are_the_same_however_they_are_spelt(same):
+    plain = {"temperature": 0, "max_tokens": 64}
+
+    assert privacy.parameters_hash(same, KEY) == privacy.parameters_hash(plain, KEY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"temperature": 1},
+        {"temperature": 0, "top_p": 1},
+        {"temperature": 0, "tools": '[{"name": "search"}]'},
+        {"top_p": 0},
+        {"temperature": False},
+        {"temperature": [0]},
+    ],
+)
+def test_other_parameters_have_another_hash(other):
+    assert privacy.parameters_hash(other, KEY) != privacy.parameters_hash({"temperature": 0}, KEY)
+
+
+def test_parameters_hash_is_keyed_and_says_which_key():
+    told = {"temperature": 0}
+    made = privacy.parameters_hash(told, KEY)
+
+    assert (len(made), made[:2]) == (18, b"k1")
+    assert made != privacy.parameters_hash(told, privacy.ProjectKey(b"k1", b"another project"))
+    assert made != privacy.fingerprint('{"temperature":0}', KEY)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"model": "gpt-4o"}, {"temperature": None}])
+def test_unknown_parameters_have_no_hash(nothing):
+    assert privacy.parameters_hash(nothing, KEY) is None
+
+
 @pytest.mark.parametrize(
     "name",
     ["prompt", "user_input", "gen_ai.prompt.3.content", "acme.userQuestion", "db.query.text",

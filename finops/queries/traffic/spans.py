@@ -39,7 +39,7 @@ some."""
 COLUMNS = (
     "project_id", "day", "key", "trace_id", "span_id", "kind", "name", "service", "provider",
     "model", "tier", "status", "error_type", "started_at", "latency_ms", "ttft_ms", "input_band",
-    *TOKEN_FIELDS,
+    *TOKEN_FIELDS, "usage_convention", "removable_tokens",
 )  # fmt: skip
 
 
@@ -66,10 +66,25 @@ class SpanRow:
     ttft_ms: float | None
     tokens: dict[str, int | None]
     """Token class → count; None is unknown."""
+    usage_convention: str
+    """Whether the sender's input count held the cached tokens: inclusive, exclusive or unknown."""
+    removable_tokens: int | None
+    """Input that says nothing: blocks sent twice, needless white space. Unknown without text."""
     cost: Decimal | None
     """None is unpriced, unknown or paid otherwise; `cost_note` says which."""
     currency: str
     cost_note: str
+
+    @property
+    def tpot_ms(self) -> float | None:
+        """Time per output token after the first; unknown unless the sender told the first's."""
+        produced = [self.tokens[name] for name in ("output", "reasoning", "audio_output")]
+        count = sum(number for number in produced if number is not None)
+        if self.latency_ms is None or self.ttft_ms is None or self.tokens["output"] is None:
+            return None
+        if count < 2 or self.latency_ms < self.ttft_ms:
+            return None
+        return (self.latency_ms - self.ttft_ms) / (count - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,5 +409,6 @@ def _row(span: Span, project: str, cost: SpanCost) -> SpanRow:
 
 PLAIN = (
     "project_id", "day", "trace_id", "span_id", "name", "kind", "service", "provider", "model",
-    "tier", "status", "error_type", "started_at", "latency_ms", "ttft_ms",
+    "tier", "status", "error_type", "started_at", "latency_ms", "ttft_ms", "usage_convention",
+    "removable_tokens",
 )  # fmt: skip

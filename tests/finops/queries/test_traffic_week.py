@@ -1,6 +1,7 @@
 """Four hundred requests of a week: every list of them against all of them, sorted in Python."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -162,3 +163,33 @@ def test_viewer_finds_only_requests_of_the_project(ask, cleo):
     own = Span.objects.filter(service="chat").only("project_id", "day", "key").first()
     found = traffic.span_detail(cleo, own.project_id, own.day, str(own.key))
     assert (found.project, found.key) == ("Chat", str(own.key))
+
+
+def test_time_per_output_token_is_what_the_rest_took(ask):
+    [row] = traffic.recent(ask(f"{WEEK}&model=gpt-4o"), 1).rows
+
+    assert row.tokens["output"] == 20
+    assert row.tpot_ms == pytest.approx((row.latency_ms - row.ttft_ms) / 19)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 10.0),
+        ({"latency_ms": None}, None),
+        ({"ttft_ms": None}, None),
+        ({"ttft_ms": 400.0}, None),
+        ({"tokens": {"output": 1, "reasoning": None, "audio_output": None}}, None),
+        ({"tokens": {"output": None, "reasoning": None, "audio_output": None}}, None),
+        ({"tokens": {"output": 11, "reasoning": 10, "audio_output": None}}, 10.0),
+    ],
+)
+def test_time_per_output_token_is_unknown_rather_than_guessed(ask, changes, expected):
+    [row] = traffic.recent(ask(WEEK), 1).rows
+    known = {
+        "latency_ms": 300.0,
+        "ttft_ms": 100.0,
+        "tokens": {"output": 21, "reasoning": 0, "audio_output": None},
+    }
+
+    assert replace(row, **{**known, **changes}).tpot_ms == expected

@@ -254,3 +254,93 @@ def test_endless_cell_ends_at_its_row(tmp_path):
     rows = read(tmp_path, f"at,in,out\n2026-11-10,1,{huge}\n2026-11-10,1,2\n")
 
     assert [type(row) for row in rows] == [Reject, SpanRecord]
+
+
+# ---- a log of whole replies -------------------------------------------------------------------
+
+REPLY = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "gpt-4o-2024-08-06",
+    "service_tier": "flex",
+    "choices": [{"message": {"role": "assistant", "content": "Rumpelstilzchen"}}],
+    "usage": {
+        "prompt_tokens": 1149,
+        "completion_tokens": 353,
+        "total_tokens": 1502,
+        "prompt_tokens_details": {"cached_tokens": 1024},
+    },
+}
+REPLIES = {"columns": {"started_at": "at", "reply": "response"}}
+
+
+def read_replies(path, *rows, **config):
+    file = path / "log.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    return list(ADAPTER.read(file, {**REPLIES, **config}))
+
+
+@pytest.mark.parametrize("logged", [REPLY, json.dumps(REPLY)])
+def test_log_of_replies_needs_no_counts(tmp_path, logged):
+    [span] = read_replies(tmp_path, {"at": "2026-11-10T12:00:00Z", "response": logged})
+
+    assert (span.model, span.tier, span.status) == ("gpt-4o-2024-08-06", "flex", "ok")
+    assert (span.input_tokens, span.cache_read_tokens, span.output_tokens) == (125, 1024, 353)
+    assert (span.usage_convention, span.raw_usage) == ("inclusive", REPLY["usage"])
+    assert "Rumpelstilzchen" not in repr(span)
+
+
+def test_log_of_streamed_replies_is_read_too(tmp_path):
+    usage = {"input_tokens": 4, "cache_read_input_tokens": 1165, "output_tokens": 1}
+    start = {"type": "message_start", "message": {"model": "claude-sonnet-4", "usage": usage}}
+    end = {"type": "message_delta", "usage": {"output_tokens": 207}}
+    stream = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in (start, end))
+
+    [span] = read_replies(tmp_path, {"at": "2026-11-10T12:00:00Z", "response": stream})
+
+    assert (span.provider, span.model) == ("anthropic", "claude-sonnet-4")
+    assert (span.input_tokens, span.cache_read_tokens, span.output_tokens) == (4, 1165, 207)
+    assert span.usage_convention == "exclusive"
+
+
+def test_refused_request_is_an_error_with_unknown_usage(tmp_path):
+    refused = {"error": {"type": "rate_limit_exceeded", "message": "Rumpelstilzchen"}}
+
+    [span] = read_replies(tmp_path, {"at": "2026-11-10T12:00:00Z", "response": refused})
+
+    assert (span.status, span.error_type) == ("error", "rate_limit_exceeded")
+    assert (span.input_tokens, span.output_tokens, span.raw_usage) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("logged", "reason"),
+    [
+        ("Rumpelstilzchen", "bad_reply"),
+        ([1], "bad_reply"),
+        ({"object": "model"}, "bad_reply"),
+        ({**REPLY, "usage": {"prompt_tokens": -1}}, "bad_tokens"),
+    ],
+)
+def test_what_is_no_reply_costs_its_row_and_leaks_no_text(tmp_path, logged, reason):
+    good = {"at": "2026-11-10T12:00:00Z", "response": REPLY}
+
+    bad, span = read_replies(tmp_path, {"at": "2026-11-10T12:00:00Z", "response": logged}, good)
+
+    assert isinstance(bad, Reject)
+    assert (bad.reason, bad.field, bad.line) == (reason, "response", 1)
+    assert "Rumpelstilzchen" not in repr(bad)
+    assert isinstance(span, SpanRecord)
+
+
+def test_every_recorded_exchange_can_be_loaded_from_a_log(tmp_path, shared):
+    with gzip.open(shared("formats/provider_api_exchanges.jsonl.gz"), "rt") as lines:
+        rows = [
+            {"at": "2026-11-10T12:00:00Z", "response": json.loads(line)["response"]}
+            for line in lines
+        ]
+
+    spans = read_replies(tmp_path, *rows)
+
+    assert len(spans) == 285
+    assert all(isinstance(span, SpanRecord) for span in spans)
+    assert sum(span.has_usage for span in spans) == 265
