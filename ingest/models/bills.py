@@ -16,6 +16,12 @@ class Delivery(Counts):
     complete = models.BooleanField(
         default=False, help_text="Only a complete delivery supersedes an earlier one."
     )
+    note = models.TextField(
+        blank=True, db_default="", default="", help_text="Why it is not complete."
+    )
+    warnings = models.JSONField(
+        blank=True, db_default=[], default=list, help_text="What is doubtful about its figures."
+    )
 
     class Meta:
         ordering = ["-received_at", "-id"]

@@ -21,6 +21,8 @@ from ingest.sources.base import BadFile
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """A longer line is no row of a table."""
+MAX_CELL_CHARS = 3 * 1024 * 1024
+"""Less than a line's, so that the cell at which a line was cut shows as too long."""
 MAX_BYTES = 20 * 1024**3
 """Unpacked. A gzip bomb ends here."""
 
@@ -47,6 +49,11 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
+def limited(raw: BinaryIO, name: str) -> io.BufferedReader[Any]:
+    """The same bytes, until there are too many. Raises BadFile then."""
+    return io.BufferedReader(_Counted(raw, name), 1024 * 1024)
+
+
 @contextmanager
 def open_text(path: Path) -> Iterator[io.BufferedReader[Any]]:
     """The file's bytes, unpacked and past a byte-order mark. Raises BadFile."""
@@ -55,7 +62,7 @@ def open_text(path: Path) -> Iterator[io.BufferedReader[Any]]:
             packed = file.read(2) == _GZIP
             file.seek(0)
             raw: BinaryIO = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
-            stream = io.BufferedReader(_Counted(raw, path.name), 1024 * 1024)
+            stream = limited(raw, path.name)
             start = stream.peek(3)[:3]
             if start[:2] in _UTF16:
                 raise BadFile(f"{path.name} is UTF-16; save it as UTF-8.")
@@ -90,7 +97,7 @@ class Record:
 
 def records(found: Iterable[bytes], delimiter: str) -> Iterator[Record]:
     """Every record with a cell in it. A broken one costs itself; the next line starts afresh."""
-    csv.field_size_limit(MAX_LINE_BYTES)
+    csv.field_size_limit(MAX_CELL_CHARS)
     # surrogateescape: one bad byte costs its record, not the file.
     text = (line.decode("utf-8", "surrogateescape") for line in found)
     reader = csv.reader(text, delimiter=delimiter, strict=True)

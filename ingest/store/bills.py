@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
 from django.utils import timezone
 
 from ingest import partitions
+from ingest.jobs import Lease
 from ingest.models import Delivery, DeliveryPeriod, Source
 from ingest.records import BillRecord, Reject
+from ingest.sources.base import Reading
 
-from .counting import Counts, copy_rows, make_staging, note_success, quarantine_rejects
+from .counting import (
+    Counts,
+    copy_rows,
+    delivery_transaction,
+    make_staging,
+    note_success,
+    quarantine_rejects,
+)
 
 FIELDS = tuple(field.name for field in fields(BillRecord))
-JSON_FIELDS = frozenset({"tags", "extra", "repairs"})
+JSON_FIELDS = ("tags", "extra", "repairs")
 TYPES = {
     **dict.fromkeys(FIELDS, "text"),
     **dict.fromkeys(
@@ -53,29 +62,41 @@ class BillResult:
 
 
 def bill(
-    source: Source, *, name: str, sha256: bytes, complete: bool, rows: Iterable[BillRecord | Reject]
+    source: Source,
+    *,
+    name: str,
+    sha256: bytes,
+    complete: bool,
+    rows: Iterable[BillRecord | Reject] | Reading,
+    note: str = "",
+    lease: Lease | None = None,
+    position: dict[str, Any] | None = None,
 ) -> BillResult:
-    """Store one billing file.
+    """Store one billing file, or several that are one delivery.
 
-    The same file again changes nothing. A complete file becomes the current one for each (billing
-    account, month) it speaks of; what it supersedes stays readable as known before. A row is
-    "unchanged" when the superseded delivery held the same content, "inserted" otherwise.
+    The same delivery again changes nothing. A complete one becomes the current one for each
+    (billing account, month) it speaks of; what it supersedes stays readable as known before. A row
+    is "unchanged" when the superseded delivery held the same content, "inserted" otherwise. `note`
+    says why a delivery is not complete, `position` is the cursor to move in the same transaction.
     """
-    earlier = Delivery.objects.filter(source=source, sha256=sha256, complete=complete).first()
-    if earlier is not None:
-        counts = Counts(unchanged=earlier.rows_in - earlier.rejected, rejected=earlier.rejected)
-        return BillResult(earlier, counts, repeated=True)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = '10min'")
+    with delivery_transaction(lease) as cursor:
         # Two files of one source at once: the later one supersedes the earlier, in commit order.
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"bill:{source.pk}"]
         )
+        earlier = _same(source, sha256, complete)
+        if earlier is not None:
+            note_success(cursor, source, None, position)
+            counts = Counts(unchanged=earlier.rows_in - earlier.rejected, rejected=earlier.rejected)
+            return BillResult(earlier, counts, repeated=True)
+        cursor.execute("SET LOCAL statement_timeout = '10min'")
         delivery, _ = Delivery.objects.update_or_create(
             source=source,
             sha256=sha256,
-            defaults={"name": name, "received_at": timezone.now(), "complete": complete},
-        )
+            defaults={
+                "name": name, "received_at": timezone.now(), "complete": complete, "note": note,
+            },
+        )  # fmt: skip
         _forget_incomplete_copy(cursor, delivery)
         rejected = _stage(cursor, source, delivery, rows)
         cursor.execute("SELECT DISTINCT billing_month FROM bill_in")
@@ -85,10 +106,37 @@ def bill(
             counts += _store_period(cursor, source, delivery, *scope)
         for field, value in counts.as_dict().items():
             setattr(delivery, field, value)
+        # A reading's warnings are whole only now that its rows were read.
+        found = rows.warnings if isinstance(rows, Reading) else []
+        delivery.warnings = [*found, *_told_twice(cursor, delivery)]
         delivery.save()
         cursor.execute("SELECT max(charge_period_end) FROM bill_in")
-        note_success(cursor, source, cursor.fetchone()[0])
+        note_success(cursor, source, cursor.fetchone()[0], position)
     return BillResult(delivery, counts, repeated=False)
+
+
+def _same(source: Source, sha256: bytes, complete: bool) -> Delivery | None:
+    """This very delivery, here already; one that was complete stays so."""
+    found = Delivery.objects.filter(source=source, sha256=sha256).first()
+    return found if found is not None and (found.complete or not complete) else None
+
+
+def _told_twice(cursor: Any, delivery: Delivery) -> list[str]:
+    """Bills of the same account and month from another source would be counted twice."""
+    cursor.execute(
+        "SELECT s.name, own.billing_account_id, to_char(min(own.billing_month), 'YYYY-MM')"
+        " FROM ingest_deliveryperiod own"
+        " JOIN ingest_deliveryperiod other USING (billing_account_id, billing_month)"
+        " JOIN ingest_source s ON s.id = other.source_id"
+        " WHERE own.delivery_id = %s AND own.known_to IS NULL AND other.known_to IS NULL"
+        " AND other.source_id <> own.source_id GROUP BY 1, 2 ORDER BY 1, 2",
+        [delivery.pk],
+    )
+    return [
+        f"The source {name} also has bills of account {account} from {month} on; totals count"
+        " both, so keep one of the two."
+        for name, account, month in cursor.fetchall()
+    ]
 
 
 def _forget_incomplete_copy(cursor: Any, delivery: Delivery) -> None:
@@ -122,18 +170,11 @@ def _stage(
 
 
 def _copied(row: BillRecord) -> tuple[Any, ...]:
-    return (
-        row.billing_month,
-        *(
-            # Plain objects: the jsonb dumper makes the JSON, and would make text of text.
-            _plain(getattr(row, name)) if name in JSON_FIELDS else getattr(row, name)
-            for name in FIELDS
-        ),
-    )
+    """In the order of STAGED. Plain objects for JSON: its dumper would make text of text."""
+    return (*_plain(row), dict(row.tags), dict(row.extra), list(row.repairs), row.content_hash)
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else dict(value)
+_plain = attrgetter(*list(STAGED)[:-4])
 
 
 def _scopes(cursor: Any) -> list[tuple[str, date, int, datetime]]:

@@ -185,3 +185,25 @@ def test_source_keeps_its_kind_and_project(log, bill):
     ProjectFactory(slug="search")
     with pytest.raises(CommandError, match="do not move"):
         load("request_log", log, "--project", "search")
+
+
+def test_folder_of_bills_is_taken_by_its_manifests(bill, tmp_path):
+    folder = tmp_path / "exports"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/one.csv").write_text(bill.read_text())
+    (folder / "x-Manifest.json").write_text('{"dataFiles": ["data/one.csv", "data/two.csv"]}')
+
+    [said, note, *_] = load("bill_file", folder)
+    assert said.startswith("x-Manifest.json has 5 rows: 5 new")
+    assert note.startswith("Note: 1 of the 2 files its manifest names are not there")
+    assert not Delivery.objects.get().complete
+
+    (folder / "data/two.csv").write_text(bill.read_text().replace("2026-10-05", "2026-10-04"))
+    assert load("bill_file", folder)[0].startswith("x-Manifest.json has 10 rows: 10 new")
+    assert load("bill_file", folder)[0].startswith("Unchanged: x-Manifest.json was loaded before")
+    assert Delivery.objects.filter(complete=True).count() == 1
+
+
+def test_folder_without_bills_is_named(tmp_path):
+    with pytest.raises(CommandError, match="There is no bill in"):
+        load("bill_file", tmp_path)

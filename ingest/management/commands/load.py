@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from ingest import files
 from ingest.models import Project, Source
 from ingest.sources import REGISTRY
 from ingest.sources.base import BadConfig, BadFile, FileSource
+from ingest.sources.bill_file import BillFile
 
 FILE_KINDS = sorted(kind for kind, adapter in REGISTRY.items() if isinstance(adapter, FileSource))
 
 
 class Command(BaseCommand):
-    help = "Load a request log or a FOCUS bill from a file. Loading it again changes nothing."
+    help = "Load a request log or a bill from a file. Loading it again changes nothing."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("kind", choices=FILE_KINDS)
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", type=Path, help="For bill_file also a folder with manifests.")
         parser.add_argument("--source", required=True, help="Its name; made if there is none.")
         parser.add_argument("--project", help="Slug of the project whose requests these are.")
         parser.add_argument("--preset", help="A known layout of a request log.")
@@ -42,21 +44,30 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         kind, path = options["kind"], options["file"]
-        if not path.is_file():
+        is_folder = path.is_dir() and kind == BillFile.kind
+        if not path.is_file() and not is_folder:
             raise CommandError(f"There is no file {path}; check the path.")
         source = _source(kind, options)
         try:
             given = _config(options)
             source.config = REGISTRY[kind].check_config({**source.config, **given})
             source.save()
-            taken = files.take(source, path, name=path.name, complete=not options["incomplete"])
+            if is_folder:
+                all_taken = files.take_folder(source, path, timezone.now())
+            else:
+                whole = not options["incomplete"]
+                taken = files.take(source, path, name=path.name, complete=whole)
+                all_taken = [(path.name, taken)]
         except BadConfig as bad:
             raise CommandError(f"Setting {bad}") from bad
         except BadFile as bad:
             raise CommandError(str(bad)) from bad
-        self.stdout.write(_sentence(path.name, taken))
-        for warning in taken.warnings:
-            self.stdout.write(self.style.WARNING(f"Note: {warning}"))
+        if not all_taken:
+            raise CommandError(f"There is no bill in {path}; check the path.")
+        for name, taken in all_taken:
+            self.stdout.write(_sentence(name, taken))
+            for warning in taken.warnings:
+                self.stdout.write(self.style.WARNING(f"Note: {warning}"))
 
 
 def _source(kind: str, options: dict[str, Any]) -> Source:

@@ -4,8 +4,9 @@ import pytest
 from django.db.models import Sum
 
 from ingest import store
-from ingest.models import BillDay, BillLine, DeliveryPeriod, Reject, Source
+from ingest.models import BillDay, BillLine, Delivery, DeliveryPeriod, Reject, Source
 from ingest.records import Reject as RejectRecord
+from ingest.sources.base import BadFile, Reading
 from ingest.store import Counts
 from tests.ingest.make import bill_line
 
@@ -73,3 +74,45 @@ def test_unreadable_row_is_quarantined_with_its_line(source):
 def test_missing_cost_is_unknown_not_zero(source):
     deliver(source, [bill_line(1, list_cost=None)])
     assert BillDay.objects.get().list_cost is None
+
+
+def test_delivery_keeps_what_is_doubtful_about_it(source):
+    reading = Reading([bill_line(1)], ["Rounded."])
+    assert deliver(source, reading).delivery.warnings == ["Rounded."]
+
+
+def test_incomplete_delivery_keeps_why(source):
+    result = store.bill(
+        source, name="part", sha256=b"p", complete=False, rows=[bill_line(1)], note="One of two."
+    )
+    assert Delivery.objects.get(pk=result.delivery.pk).note == "One of two."
+
+
+def test_complete_delivery_does_not_become_a_part_again(source):
+    deliver(source, [bill_line(1)], complete=True)
+    again = deliver(source, [bill_line(1)], complete=False)
+    assert again.repeated
+    assert DeliveryPeriod.objects.get(known_to=None).delivery.complete
+
+
+def test_two_sources_of_one_account_and_month_are_told(source):
+    other = Source.objects.create(kind="focus_csv", name="Azure actual")
+    deliver(source, [bill_line(1)])
+    told = deliver(other, [bill_line(1)]).delivery.warnings
+    assert told == [
+        "The source AWS bill also has bills of account account-1 from 2026-10 on; totals count"
+        " both, so keep one of the two."
+    ]
+
+
+def test_cursor_moves_with_the_rows_or_not_at_all(source):
+    def broken():
+        yield bill_line(1)
+        raise BadFile("cut off")
+
+    with pytest.raises(BadFile):
+        store.bill(
+            source, name="x", sha256=b"x", complete=True, rows=broken(), position={"taken": ["x"]}
+        )
+    source.refresh_from_db()
+    assert (source.cursor, BillLine.objects.count(), Delivery.objects.count()) == ({}, 0, 0)
