@@ -15,12 +15,14 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from ingest.models import Job
 from ingest.nudge import nudge
 
 LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 5
+CLOCKS_MAY_DIFFER = timedelta(seconds=5)
 NUDGE_AGAIN_AFTER = timedelta(seconds=15)
 
 
@@ -47,9 +49,30 @@ class Lease:
                 raise LeaseLost(f"The lease on job {self.job_id} ran out.")
 
     def renew(self, progress: dict[str, Any] | None = None) -> None:
+        """Keep the job a while longer. Whoever makes progress has all its attempts before it."""
         changes: dict[str, Any] = {"lease_expires_at": Now() + LEASE}
         if progress is not None:
-            changes["progress"] = progress
+            changes |= {"progress": progress, "attempts": 0}
+        self._write(changes)
+
+    def put_off(self, until: datetime, note: str = "", *, is_attempt: bool = False) -> None:
+        """Give the job back, to be taken again from `until` on; `note` says why it waits."""
+        changes: dict[str, Any] = {
+            "state": "waiting",
+            # The time is part of a job's identity, and another one of its kind may have this very
+            # moment.
+            "scheduled_for": until + timedelta(microseconds=self.job_id % 1000 + 1),
+            "lease_expires_at": None,
+            "lease_holder": "",
+            "error": note,
+        }
+        if not is_attempt:
+            changes["attempts"] = 0
+        self._write(changes)
+        if until <= timezone.now():
+            transaction.on_commit(lambda: nudge("ingest.tasks.run_job", self.job_id))
+
+    def _write(self, changes: dict[str, Any]) -> None:
         held = Job.objects.filter(pk=self.job_id, epoch=self.epoch, state="running")
         if held.update(**changes) != 1:
             raise LeaseLost(f"The lease on job {self.job_id} ran out.")
@@ -72,9 +95,21 @@ def enqueue(kind: str, key: str, scheduled_for: datetime, payload: dict | None =
     return True
 
 
+def reopen(job: Job) -> Job:
+    """A job that failed, to be tried again from where it stands."""
+    job.state, job.attempts, job.error, job.finished_at = "waiting", 0, "", None
+    job.save(update_fields=["state", "attempts", "error", "finished_at"])
+    transaction.on_commit(lambda: nudge("ingest.tasks.run_job", job.pk))
+    return job
+
+
 def claim(job_id: int) -> tuple[Job, Lease] | None:
-    """Take the job if it waits or its holder is gone; None when somebody else has it."""
-    free = Q(state="waiting") | Q(state="running", lease_expires_at__lt=Now())
+    """Take the job if it waits or its holder is gone; None when somebody else has it.
+
+    A job that was put off is not taken before its time, however often it was nudged.
+    """
+    due = Q(state="waiting", scheduled_for__lte=Now() + CLOCKS_MAY_DIFFER)
+    free = due | Q(state="running", lease_expires_at__lt=Now())
     with transaction.atomic():
         job = Job.objects.select_for_update(skip_locked=True).filter(free, pk=job_id).first()
         if job is None:
@@ -100,6 +135,20 @@ def finish(lease: Lease, error: str = "") -> bool:
         if job is None:
             return False
         _close(job, "failed" if error else "done", error)
+    return True
+
+
+def stop(job_id: int, why: str) -> bool:
+    """End a job that nobody wants any more; False when it had ended already.
+
+    Whoever holds it gets LeaseLost at the next write, and nothing of that write is kept.
+    """
+    with transaction.atomic():
+        still_open = Job.objects.filter(pk=job_id, state__in=["waiting", "running"])
+        job = still_open.select_for_update().first()
+        if job is None:
+            return False
+        _close(job, "failed", why)
     return True
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import jobs, store
+from ingest import backfill, bill_pulls, fetching, jobs
 from ingest.models import Job, Reject, Source
-from ingest.sources import REGISTRY
-from ingest.sources.base import FetchError, PullSource
+from ingest.sources.base import (
+    BillPullSource,
+    Delayed,
+    FetchError,
+    Page,
+    PullSource,
+    TracePullSource,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +47,33 @@ def run_job(job_id: int) -> None:
     if claimed is None:
         return
     job, lease = claimed
-    error = ""
     try:
-        HANDLERS[job.kind](job, lease)
+        _run(job, lease)
     except jobs.LeaseLost as lost:
         log.warning("lease_lost job=%s detail=%s", job_id, lost)
-        return
+
+
+def _run(job: Job, lease: jobs.Lease) -> None:
+    try:
+        HANDLERS[job.kind](job, lease)
+    except Delayed as delayed:
+        # Nobody sleeps: the job waits in its row, and the sweeper nudges it.
+        lease.put_off(delayed.until, str(delayed))
     except FetchError as failure:
-        # The next slot tries again; the source says meanwhile what is wrong.
-        error = str(failure)
-    jobs.finish(lease, error)
+        again = TRY_AGAIN_AFTER.get(job.kind)
+        if again is None:
+            # The next slot tries again; the source says meanwhile what is wrong.
+            jobs.finish(lease, str(failure))
+        else:
+            lease.put_off(timezone.now() + again, str(failure), is_attempt=True)
+    else:
+        jobs.finish(lease)
 
 
 def pull(job: Job, lease: jobs.Lease) -> None:
-    _fetch(Source.objects.get(pk=job.key), lease)
+    source = Source.objects.get(pk=job.key)
+    if source.enabled:
+        _fetch(source, lease)
 
 
 def now(source: Source) -> None:
@@ -66,20 +86,37 @@ def now(source: Source) -> None:
 
 def _fetch(source: Source, lease: jobs.Lease | None) -> None:
     """Fetch one source from its cursor on, storing page by page."""
-    adapter = REGISTRY[source.kind]
-    if not isinstance(adapter, PullSource):
-        raise FetchError(f"{source} is not fetched by us; choose a source that is.")
+    adapter = fetching.adapter_of(source)
     try:
         with _alone(source):
-            for page in adapter.fetch(source.config, source.cursor, timezone.now()):
-                store.metrics(source, page.records, page.rejects, lease=lease, position=page.cursor)
-                if lease is not None:
-                    lease.renew()
+            source.refresh_from_db(fields=["cursor"])
+            config = fetching.config_of(source)
+            if isinstance(adapter, BillPullSource):
+                bill_pulls.fetch(adapter, source, config, lease)
+            else:
+                _fetch_pages(source, _pages(adapter, source, config, lease), lease)
     except FetchError as failure:
-        Source.objects.filter(pk=source.pk).update(
-            last_error=str(failure), last_error_at=timezone.now()
-        )
+        fetching.note_failure(source, failure)
         raise
+
+
+def _pages(
+    adapter: PullSource, source: Source, config: dict[str, Any], lease: jobs.Lease | None
+) -> Iterator[Page]:
+    at = timezone.now()
+    if isinstance(adapter, TracePullSource):
+        terms = fetching.terms_of(source, config, lease)
+        return adapter.fetch_traces(config, source.cursor, at, terms)
+    return adapter.fetch(config, source.cursor, at)
+
+
+def _fetch_pages(source: Source, pages: Iterator[Page], lease: jobs.Lease | None) -> None:
+    began = timezone.now()
+    for page in pages:
+        fetching.store_page(source, page, lease=lease, position=page.cursor)
+        if lease is not None:
+            lease.renew()
+            fetching.yield_turn(began)
 
 
 @contextmanager
@@ -94,7 +131,9 @@ def _alone(source: Source) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
-HANDLERS: dict[str, Callable[[Job, jobs.Lease], None]] = {"pull": pull}
+HANDLERS: dict[str, Callable[[Job, jobs.Lease], None]] = {"pull": pull, backfill.KIND: backfill.run}
+TRY_AGAIN_AFTER = {backfill.KIND: timedelta(minutes=1)}
+"""Kinds that no next slot would try again. jobs.MOST_ATTEMPTS without any progress are the end."""
 
 
 def forget_rejects(before: datetime) -> int:

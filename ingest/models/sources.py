@@ -15,6 +15,9 @@ class Source(models.Model):
     project = models.ForeignKey("ingest.Project", null=True, blank=True, on_delete=models.PROTECT)
     pool = models.ForeignKey("ingest.Pool", null=True, blank=True, on_delete=models.PROTECT)
     config = models.JSONField(default=dict, blank=True)
+    secrets = models.BinaryField(
+        null=True, help_text="Encrypted settings that go in and never come out."
+    )
     cursor = models.JSONField(default=dict, blank=True, editable=False)
     enabled = models.BooleanField(default=True)
     interval_s = models.PositiveIntegerField(
@@ -28,6 +31,12 @@ class Source(models.Model):
     )
     last_error = models.TextField(blank=True)
     last_error_at = models.DateTimeField(null=True, blank=True)
+    delayed_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="No request to its server before this."
+    )
+    spent = models.JSONField(
+        default=dict, db_default={}, editable=False, help_text="Requests of this minute and day."
+    )
 
     class Meta:
         ordering = ["name"]

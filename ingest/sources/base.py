@@ -6,13 +6,16 @@ Refuses the database: a source turns what it received into records and rejects, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ingest.records import MetricRecord, Reject
+from gpu_probe.wire import Batch
+from ingest.privacy import ProjectKey
+from ingest.records import MetricRecord, Reject, ScoreRecord, SpanRecord
 
 
 class BadConfig(ValueError):
@@ -40,6 +43,16 @@ class FetchError(Exception):
     """A pull that failed, in one sentence with the fix. It never quotes what the server said."""
 
 
+class Delayed(FetchError):
+    """Nothing failed: the server, or our own budget of requests, says to go on at `until`."""
+
+    def __init__(self, until: datetime, why: str, *, is_asked: bool) -> None:
+        super().__init__(f"Delayed until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {why}")
+        self.until = until
+        self.is_asked = is_asked
+        """Whether the server asked for it; a budget used up is nothing to be alarmed about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One entry of a source's configuration, as a form shows it."""
@@ -49,15 +62,32 @@ class Setting:
     help: str
     default: Any = None
     required: bool = False
+    secret: bool = False
+    """Goes in and never comes out: kept encrypted beside the config, not in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """What one step of a pull brought, and from where the next one goes on."""
 
-    records: Sequence[MetricRecord]
+    records: Sequence[MetricRecord | SpanRecord | ScoreRecord]
     rejects: Sequence[Reject] = ()
     cursor: dict[str, Any] = field(default_factory=dict)
+    reached: datetime | None = None
+    """In a back-fill: everything before this has been read."""
+    gpus: Sequence[Batch] = ()
+    """Readings of whole GPUs, which are no series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a pull of traces is held to."""
+
+    key: ProjectKey
+    """Of the project that owns them, for the fingerprints of prompts."""
+    keeps_text: bool
+    before_request: Callable[[], None]
+    """Called before each request; raises Delayed when it must wait, and keeps the lease alive."""
 
 
 class Source:
@@ -69,6 +99,8 @@ class Source:
     pushes: ClassVar[bool] = False
     owner: ClassVar[str] = "project"
     """Whom its facts belong to: a project, a pool, or the organisation."""
+    brings_bills: ClassVar[bool] = False
+    """Whether its facts are bill lines, which come as whole deliveries."""
     settings: ClassVar[tuple[Setting, ...]] = ()
 
     def check_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +146,80 @@ class FileSource(Source):
         raise NotImplementedError
 
 
+class BillFileSource(FileSource):
+    """Its files are deliveries: each is stored whole or not at all."""
+
+    brings_bills = True
+
+    def read(self, path: Path, config: Mapping[str, Any], name: str = "") -> Reading:
+        """`name` is what people call the file, when its path is that of a copy."""
+        raise NotImplementedError
+
+
 class PullSource(Source):
+    usual_interval_s: ClassVar[int] = 15
+    least_interval_s: ClassVar[int] = 5
+    most_interval_s: ClassVar[int] = 3_600
+
     def fetch(
         self, config: Mapping[str, Any], cursor: Mapping[str, Any], now: datetime
     ) -> Iterator[Page]:
         """What came since `cursor`, page by page. Raises FetchError."""
+        raise NotImplementedError
+
+    def check(self, config: Mapping[str, Any]) -> str:
+        """Try the settings out: what was found, in a sentence. Raises FetchError."""
+        page = next(iter(self.fetch(config, {}, datetime.now(UTC))), Page([]))
+        found, refused = len(page.records), len(page.rejects)
+        said = "1 reading" if found == 1 else f"{found:,} readings"
+        return f"It answers: {said}" + (f", {refused:,} refused." if refused else ".")
+
+
+class TracePullSource(PullSource):
+    """Its rows hold prompts and its server counts requests, so it is told its terms."""
+
+    def fetch_traces(
+        self, config: Mapping[str, Any], cursor: Mapping[str, Any], now: datetime, terms: Terms
+    ) -> Iterator[Page]:
+        """What came since `cursor`, page by page. Raises FetchError."""
+        raise NotImplementedError
+
+    def fetch_range(
+        self,
+        config: Mapping[str, Any],
+        cursor: Mapping[str, Any],
+        start: datetime,
+        end: datetime,
+        terms: Terms,
+    ) -> Iterator[Page]:
+        """What began from `start` to before `end`; `cursor` goes on where a dead one stopped."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class BillPage:
+    """One delivery that lies ready, whether it was taken before or not."""
+
+    name: str
+    mark: str
+    """Changes when the delivery does: what bears a known mark is not opened again."""
+    sha256: bytes
+    """The same for the same content."""
+    complete: bool
+    open: Callable[[], AbstractContextManager[Reading]]
+    """Fetches it. Raises FetchError, and BadFile for what nobody can read."""
+    note: str = ""
+    """Why it is not complete."""
+
+
+class BillPullSource(PullSource):
+    """Its facts come as deliveries, each stored whole; intervals are hours, not seconds."""
+
+    brings_bills = True
+    usual_interval_s = 6 * 3_600
+    least_interval_s = 900
+    most_interval_s = 24 * 3_600
+
+    def fetch_bills(self, config: Mapping[str, Any], now: datetime) -> Iterator[BillPage]:
+        """Every delivery that lies ready, oldest first. Raises FetchError."""
         raise NotImplementedError

@@ -90,6 +90,8 @@ def sealed_reject(day: date, external_id: str, why: str) -> RejectRecord:
 def quarantine_rejects(
     source: Source, rejects: Sequence[RejectRecord], delivery: Delivery | None = None
 ) -> None:
+    if source.interval_s is not None:
+        rejects = _not_yet_kept(source, rejects)
     Reject.objects.bulk_create(
         Reject(
             source=source,
@@ -103,6 +105,22 @@ def quarantine_rejects(
         )
         for reject in rejects
     )
+
+
+def _not_yet_kept(source: Source, rejects: Sequence[RejectRecord]) -> list[RejectRecord]:
+    """A source that is pulled reads the same time again and again: each row is kept once."""
+    ids = [reject.external_id[:200] for reject in rejects if reject.external_id]
+    kept = set(
+        Reject.objects.filter(source=source, external_id__in=ids).values_list(
+            "external_id", "reason", "detail"
+        )
+    )
+    fresh: dict[Any, RejectRecord] = {}
+    for number, reject in enumerate(rejects):
+        same = (reject.external_id[:200], reject.reason, reject.detail)
+        if same not in kept:
+            fresh.setdefault(same if reject.external_id else number, reject)
+    return list(fresh.values())
 
 
 def mark_dirty(cursor: Any, owner_kind: str, owner_id: int, hours: Iterable[datetime]) -> None:

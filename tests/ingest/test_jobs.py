@@ -69,3 +69,45 @@ def test_job_that_keeps_dying_is_given_up_with_a_reason(job):
     assert jobs.claim(job.pk) is None
     job.refresh_from_db()
     assert (job.state, job.error) == ("failed", "Gave up after 5 attempts.")
+
+
+def test_job_that_was_put_off_waits_for_its_time(job, nudged):
+    _, lease = jobs.claim(job.pk)
+    until = timezone.now() + timedelta(minutes=1)
+    lease.put_off(until, "Delayed.")
+    job.refresh_from_db()
+
+    assert (job.state, job.error, job.attempts) == ("waiting", "Delayed.", 0)
+    assert timedelta() < job.scheduled_for - until <= timedelta(milliseconds=1)
+    assert jobs.claim(job.pk) is None
+    assert jobs.sweep() == 0
+    with pytest.raises(jobs.LeaseLost):
+        lease.renew()
+    Job.objects.update(scheduled_for=timezone.now() - timedelta(minutes=1))
+    assert jobs.sweep() == 1
+    _, second = jobs.claim(job.pk)
+    assert second.epoch == lease.epoch + 1
+
+
+def test_job_that_is_put_off_to_now_is_nudged_at_once(
+    job, nudged, django_capture_on_commit_callbacks
+):
+    _, lease = jobs.claim(job.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        lease.put_off(timezone.now(), is_attempt=True)
+    job.refresh_from_db()
+    assert nudged == [(job.pk,)]
+    assert job.attempts == 1
+    assert jobs.claim(job.pk) is not None
+
+
+def test_progress_brings_back_all_attempts_and_failure_can_be_opened_again(job):
+    _, lease = jobs.claim(job.pk)
+    lease.renew({"reached": 3})
+    job.refresh_from_db()
+    assert (job.attempts, job.progress) == (0, {"reached": 3})
+    jobs.finish(lease, "No.")
+    job.refresh_from_db()
+    jobs.reopen(job)
+    again, _ = jobs.claim(job.pk)
+    assert (again.progress, again.error, again.finished_at) == ({"reached": 3}, "", None)

@@ -1,10 +1,11 @@
-"""Puts the servers' admin keys under the newest of BREAKEVEN_ENCRYPTION_KEYS."""
+"""Puts every stored secret under the newest of BREAKEVEN_ENCRYPTION_KEYS."""
 
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from finops import audit
-from ingest import encryption
+from ingest import encryption, source_secrets
+from ingest.models import Source
 from optimiser.models import Server
 
 
@@ -18,4 +19,9 @@ class Command(BaseCommand):
                 server.admin_key = encryption.rotate(server.admin_key)
                 server.save(update_fields=["admin_key"])
                 audit.record(None, "command", "server.rotate_key", server, {"name": server.name})
-        self.stdout.write(f"Secrets now under the newest key: {len(servers)}.")
+            sources = list(Source.objects.select_for_update().exclude(secrets=None))
+            for source in sources:
+                source_secrets.rotate(source)
+                audit.record(None, "command", "source.rotate_key", source, {"name": source.name})
+        count = len(servers) + len(sources)
+        self.stdout.write(f"Secrets now under the newest key: {count}.")
