@@ -14,23 +14,24 @@ from functools import wraps
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ingest import privacy, store, tokens
 from ingest.models import Source
 from ingest.sources import gpu, otlp
 from ingest.sources.base import BadBody, BodyTooLarge
-from ingest.store.counting import project_of
+from ingest.sources.otlp import JSON, PROTOBUF, Decoded
+from ingest.store.counting import Counts, project_of
 
 log = logging.getLogger(__name__)
 
-PROTOBUF = "application/x-protobuf"
-JSON = "application/json"
 MAX_SENT_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 RETRY_AFTER_S = 5
 
 View = Callable[[HttpRequest, Source], HttpResponse]
+Answer = Callable[[HttpRequest, "Refusal"], HttpResponse]
 
 
 class Refusal(Exception):
@@ -43,20 +44,41 @@ class Refusal(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def pushed(scope: str) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
+def problem(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """RFC 9457."""
+    told = {"type": "about:blank", "status": refusal.status, "detail": refusal.detail}
+    return JsonResponse(told, content_type="application/problem+json")
+
+
+def rpc_status(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """OTLP wants google.rpc.Status in the encoding of the request."""
+    if request.content_type == PROTOBUF:
+        return HttpResponse(_rpc_status(refusal.detail), content_type=PROTOBUF)
+    if request.content_type == JSON:
+        return JsonResponse({"message": refusal.detail})
+    return problem(request, refusal)
+
+
+def pushed(
+    scope: str, answer: Answer = problem, method: str = "POST"
+) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
     """A door for tokens with `scope`: the view gets their source, every refusal gets its answer."""
 
     def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
         @wraps(view)
         def door(request: HttpRequest) -> HttpResponse:
             try:
-                return view(request, _source(request, scope))
+                return view(request, _source(request, scope, method))
             except Refusal as refusal:
-                return _refuse(request, refusal)
+                return refuse(request, refusal, answer)
+            except BadBody as bad:
+                status = 413 if isinstance(bad, BodyTooLarge) else 400
+                return refuse(request, Refusal(status, str(bad)), answer)
             except (OperationalError, InterfaceError) as error:
                 log.warning("push_deferred path=%s error=%s", request.path, error)
                 detail = "The database is away for now; nothing was taken, send it again."
-                return _refuse(request, Refusal(503, detail, Retry_After=str(RETRY_AFTER_S)))
+                away = Refusal(503, detail, Retry_After=str(RETRY_AFTER_S))
+                return refuse(request, away, answer)
 
         # A machine with a token has no cookie that another site could borrow.
         exempt: Callable[[HttpRequest], HttpResponse] = csrf_exempt(door)
@@ -65,51 +87,53 @@ def pushed(scope: str) -> Callable[[View], Callable[[HttpRequest], HttpResponse]
     return decorate
 
 
-@pushed(otlp.Otlp.scope)
+@pushed(otlp.Otlp.scope, rpc_status)
 def traces(request: HttpRequest, source: Source) -> HttpResponse:
-    """OTLP/HTTP: ExportTraceServiceRequest in protobuf."""
-    _require_type(
+    """OTLP/HTTP: ExportTraceServiceRequest in protobuf or JSON."""
+    require_type(
         request,
-        PROTOBUF,
-        "OTLP is taken as application/x-protobuf, not as JSON;"
-        " set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
+        (PROTOBUF, JSON),
+        f"OTLP is taken as {PROTOBUF} or {JSON}; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
     )
-    body = read_body(request)
-    project = source.project
-    try:
-        decoded = otlp.decode(
-            body,
-            key=privacy.project_key(project_of(source)),
-            keeps_text=project is not None and project.keeps_text,
-        )
-    except BadBody as bad:
-        raise _bad_body(bad) from bad
-    counts = store.spans(source, decoded.spans, decoded.rejects)
+    decoded = otlp.decode(
+        read_body(request),
+        key=privacy.project_key(project_of(source)),
+        keeps_text=keeps_text(source),
+        encoding=request.content_type,
+    )
+    if decoded.traces:
+        counts = store.parts.spread(source, decoded.traces, decoded.spans, decoded.rejects)
+    else:
+        counts = store.spans(source, decoded.spans, decoded.rejects)
     refused_scores = store.scores(source, decoded.scores).rejected if decoded.scores else 0
     response = ExportTraceServiceResponse()
     if counts.rejected or refused_scores:
         partial = response.partial_success
         partial.rejected_spans = counts.rejected
-        first = f" The first: {decoded.rejects[0].detail}" if decoded.rejects else ""
-        partial.error_message = (
-            f"{counts.rejected} of {counts.rows_in} spans and {refused_scores} of"
-            f" {len(decoded.scores)} evaluations were not taken;"
-            f" the page of the source {source.name} says why.{first}"
-        )
+        partial.error_message = _what_was_refused(source, decoded, counts, refused_scores)
+    if request.content_type == JSON:
+        # It spells as OTLP/JSON does: names in camel case, 64-bit numbers as strings.
+        return JsonResponse(json_format.MessageToDict(response))
     return HttpResponse(response.SerializeToString(), content_type=PROTOBUF)
+
+
+def _what_was_refused(source: Source, decoded: Decoded, counts: Counts, refused_scores: int) -> str:
+    first = f" The first: {decoded.rejects[0].detail}" if decoded.rejects else ""
+    return (
+        f"{counts.rejected} of {counts.rows_in} spans and {refused_scores} of"
+        f" {len(decoded.scores)} evaluations were not taken;"
+        f" the page of the source {source.name} says why.{first}"
+    )
 
 
 @pushed(gpu.GpuProbe.scope)
 def gpu_samples(request: HttpRequest, source: Source) -> HttpResponse:
     """One batch of a GPU probe; answers what became of each reading."""
-    _require_type(request, JSON, "GPU samples are taken as application/json.")
+    require_type(request, (JSON,), "GPU samples are taken as application/json.")
     if source.pool is None:
         detail = f"The source {source.name} has no pool yet; choose the pool of its GPUs first."
         raise Refusal(409, detail)
-    try:
-        batch = gpu.decode(read_body(request))
-    except BadBody as bad:
-        raise _bad_body(bad) from bad
+    batch = gpu.decode(read_body(request))
     if batch.pool != source.pool.name:
         raise Refusal(
             422,
@@ -122,9 +146,9 @@ def gpu_samples(request: HttpRequest, source: Source) -> HttpResponse:
 # ---- reading ----------------------------------------------------------------------------------
 
 
-def _source(request: HttpRequest, scope: str) -> Source:
-    if request.method != "POST":
-        raise Refusal(405, "Send POST.", Allow="POST")
+def _source(request: HttpRequest, scope: str, method: str) -> Source:
+    if request.method != method:
+        raise Refusal(405, f"Send {method}.", Allow=method)
     try:
         token = tokens.authenticate(request.headers.get("Authorization"), scope)
     except tokens.NotAuthenticated as error:
@@ -135,9 +159,13 @@ def _source(request: HttpRequest, scope: str) -> Source:
     return source
 
 
-def _require_type(request: HttpRequest, wanted: str, detail: str) -> None:
-    if request.content_type != wanted:
-        raise Refusal(415, detail, Accept=wanted)
+def keeps_text(source: Source) -> bool:
+    return source.project is not None and source.project.keeps_text
+
+
+def require_type(request: HttpRequest, wanted: tuple[str, ...], detail: str) -> None:
+    if request.content_type not in wanted:
+        raise Refusal(415, detail, Accept=", ".join(wanted))
 
 
 def read_body(request: HttpRequest) -> bytes:
@@ -178,20 +206,11 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, f"The body is over {limit // 1024**2} MiB; send smaller batches.")
 
 
-def _bad_body(bad: BadBody) -> Refusal:
-    return Refusal(413 if isinstance(bad, BodyTooLarge) else 400, str(bad))
-
-
 # ---- answering --------------------------------------------------------------------------------
 
 
-def _refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """RFC 9457 for most; OTLP wants google.rpc.Status in the encoding of the request."""
-    if request.content_type == PROTOBUF:
-        response = HttpResponse(_rpc_status(refusal.detail), content_type=PROTOBUF)
-    else:
-        problem = {"type": "about:blank", "status": refusal.status, "detail": refusal.detail}
-        response = JsonResponse(problem, content_type="application/problem+json")
+def refuse(request: HttpRequest, refusal: Refusal, answer: Answer) -> HttpResponse:
+    response = answer(request, refusal)
     response.status_code = refusal.status
     for name, value in refusal.headers.items():
         response[name] = value

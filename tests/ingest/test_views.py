@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from gpu_probe import wire
 from ingest import encryption, privacy, tokens, views
-from ingest.models import GpuSample, Reject, Score, Span
+from ingest.models import GpuSample, Reject, Score, Span, SpanText
 from ingest.models import Project as ProjectModel
 from tests.factories.ingest import PoolFactory, ProjectFactory, SourceFactory, push_token
 from tests.ingest.sources.otlp_body import START_NS, body
@@ -178,18 +178,45 @@ def test_text_is_kept_only_where_the_project_keeps_it(post, source):
 
     keeping = SourceFactory(project=ProjectFactory(keeps_text=True))
     post(body({**CHAT, **prompt}), token=push_token(keeping))
-    assert (
-        Span.objects.filter(project_id=keeping.project_id)
-        .values_list("attributes", flat=True)
-        .get()
-        == prompt
-    )
+    assert SpanText.objects.get(project_id=keeping.project_id).texts == prompt
 
 
 def test_source_without_a_project_feeds_the_unallocated_one(post):
     post(body(CHAT), token=push_token(SourceFactory(project=None)))
 
     assert Span.objects.get().project_id == ProjectModel.objects.unallocated().pk
+
+
+def as_json(**changes):
+    span = {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "b7ad6b7169203331",
+        "startTimeUnixNano": str(START_NS),
+        "endTimeUnixNano": str(START_NS + 1),
+        **changes,
+    }
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+
+
+@pytest.mark.parametrize("path", ["/v1/traces", "/api/public/otel/v1/traces"])
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+def test_json_is_taken_and_answered_in_json(post, path, encoding):
+    payload = as_json().encode()
+    if encoding:
+        payload = gzip.compress(payload)
+
+    response = post(payload, path=path, content_type="application/json", encoding=encoding)
+
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+    assert response.json() == {}
+    assert Span.objects.get().span_id == "b7ad6b7169203331"
+
+
+def test_rejected_spans_of_json_are_counted_in_json(post, source):
+    response = post(as_json(spanId="zz"), content_type="application/json")
+
+    assert response.json()["partialSuccess"]["rejectedSpans"] == "1"
+    assert source.name in response.json()["partialSuccess"]["errorMessage"]
 
 
 # ---- refusals
@@ -208,17 +235,25 @@ def test_token_for_gpus_may_not_push_traces(post, source):
     assert post(body(CHAT), token=push_token(source, "gpu:write")).status_code == 403
 
 
-def test_json_is_answered_with_the_fix(post):
-    response = post('{"resourceSpans": []}', content_type="application/json")
+def test_other_types_are_answered_with_the_fix(post):
+    response = post("<spans/>", content_type="text/xml")
 
     assert response.status_code == 415
     assert response["Content-Type"] == "application/problem+json"
     assert response.json() == {
         "type": "about:blank",
         "status": 415,
-        "detail": "OTLP is taken as application/x-protobuf, not as JSON;"
+        "detail": "OTLP is taken as application/x-protobuf or application/json;"
         " set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
     }
+
+
+def test_json_is_refused_in_json(post):
+    response = post("[" * 100_000, content_type="application/json")
+
+    assert (response.status_code, response["Content-Type"]) == (400, "application/json")
+    assert response.json() == {"message": "The body is nested too deeply; send at most 64 levels."}
+    assert post("{}", content_type="application/json", token="x").status_code == 401
 
 
 def test_get_is_not_allowed(client):
