@@ -8,10 +8,15 @@ that a name cannot point elsewhere a moment later.
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from types import TracebackType
+from typing import Any
 
 import httpx
 from django.conf import settings
@@ -40,33 +45,46 @@ class Answer:
     content: bytes
 
 
-def fetch(url: str, *, timeout_s: float, max_bytes: int) -> Answer:
+def fetch(
+    url: str, *, timeout_s: float, max_bytes: int, headers: Mapping[str, str] | None = None
+) -> Answer:
     """GET an address that somebody typed in. Raises Refused; never quotes what was answered."""
     check_url(url)
+    with Deadline(timeout_s) as deadline:
+        try:
+            answer = _fetch(url, timeout_s, max_bytes, headers or {})
+        except httpx.HTTPError as error:
+            if deadline.has_passed or isinstance(error, httpx.TimeoutException):
+                raise _too_slow(url) from None
+            raise Refused(
+                f"{_host(url)} cannot be reached; check the URL and that it runs."
+            ) from None
+    # A connection cut in a body of no said length looks whole.
+    if deadline.has_passed:
+        raise _too_slow(url)
+    return answer
+
+
+def _fetch(url: str, timeout_s: float, max_bytes: int, headers: Mapping[str, str]) -> Answer:
     timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-    try:
-        with (
-            httpx.Client(
-                transport=PinnedTransport(),
-                timeout=timeout,
-                trust_env=False,
-                follow_redirects=False,
-            ) as client,
-            client.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as response,
-        ):
-            if response.is_redirect:
-                raise Refused(
-                    f"{_host(url)} redirects elsewhere, which is not followed; enter the final URL."
-                )
-            return Answer(
-                response.status_code,
-                response.headers.get("content-type", ""),
-                _body(response, url, time.monotonic() + timeout_s, max_bytes),
+    with (
+        httpx.Client(
+            transport=PinnedTransport(),
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
+        ) as client,
+        client.stream("GET", url, headers={**headers, "Accept-Encoding": "gzip"}) as response,
+    ):
+        if response.is_redirect:
+            raise Refused(
+                f"{_host(url)} redirects elsewhere, which is not followed; enter the final URL."
             )
-    except httpx.TimeoutException:
-        raise _too_slow(url) from None
-    except httpx.HTTPError:
-        raise Refused(f"{_host(url)} cannot be reached; check the URL and that it runs.") from None
+        return Answer(
+            response.status_code,
+            response.headers.get("content-type", ""),
+            _body(response, url, time.monotonic() + timeout_s, max_bytes),
+        )
 
 
 def _body(response: httpx.Response, url: str, deadline: float, max_bytes: int) -> bytes:
@@ -86,6 +104,67 @@ def _too_slow(url: str) -> Refused:
     return Refused(f"{_host(url)} did not answer in time; check that it runs, or wait longer.")
 
 
+class Deadline:
+    """Cuts the connections of this thread when what it does as a whole takes too long.
+
+    HTTP libraries limit each wait alone: a server that drips would never be too slow for them.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._held: list[socket.socket] = []
+
+    @property
+    def has_passed(self) -> bool:
+        return time.monotonic() >= self._ends
+
+    def hold(self, connected: socket.socket) -> None:
+        # A second handle on the same connection: TLS takes the first one over.
+        self._held.append(connected.dup())
+        if self.has_passed:
+            self._cut()
+
+    def _cut(self) -> None:
+        for held in self._held:
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Deadline:
+        _current.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        _current.deadline = None
+        for held in self._held:
+            held.close()
+
+
+_current = threading.local()
+"""The deadline that this thread works under, if any."""
+
+
+def watch(connected: socket.socket) -> None:
+    """Put a connection under the deadline of this thread."""
+    deadline: Deadline | None = getattr(_current, "deadline", None)
+    if deadline is not None:
+        deadline.hold(connected)
+
+
+def _on_event(name: str, info: Mapping[str, Any]) -> None:
+    """What httpx tells while it works; a new connection is watched before TLS begins on it."""
+    if name == "connection.connect_tcp.complete":
+        watch(info["return_value"].get_extra_info("socket"))
+
+
 class PinnedTransport(httpx.BaseTransport):
     """Resolves and checks a request's host, then connects to what was checked."""
 
@@ -96,7 +175,8 @@ class PinnedTransport(httpx.BaseTransport):
         url = check_url(str(request.url))
         address = resolve(url.host, url.port or DEFAULT_PORTS[url.scheme])
         # The Host header is set already; TLS must still ask for, and verify, the name.
-        request.extensions = {**request.extensions, "sni_hostname": url.host}
+        told = {"sni_hostname": url.host, "trace": _on_event}
+        request.extensions = {**request.extensions, **told}
         request.url = request.url.copy_with(host=str(address))
         return self._inner.handle_request(request)
 

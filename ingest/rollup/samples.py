@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from gpu_probe.wire import MAX_POWER_W
+
 MOST_GAP_S = 300
 """Two readings further apart say nothing about the time between them."""
 
 THROTTLED_MASK = 0x8 | 0x20 | 0x40 | 0x80
 """NVML clock-event reasons that hold back paid-for speed: hardware slowdown, software thermal,
 hardware thermal, hardware power brake. The power cap (0x4) and idle (0x1) are normal."""
+
+MOST_MJ_A_SECOND = int(MAX_POWER_W * 1000)
+"""What no GPU exceeds, as the wire has it."""
 
 WINDOW = """
     pool_id = %(owner)s AND day BETWEEN %(first)s::date - 1 AND %(last)s::date
@@ -52,7 +57,10 @@ INSERT INTO ingest_gpu_quarter
 SELECT %(owner)s, date_bin('15 minutes', at, 'epoch') AS quarter, gpu_id, count(*),
     coalesce(sum(gap_s) FILTER (WHERE gap_s <= %(gap)s), 0),
     avg(utilization_pct), max(memory_used_bytes), avg(power_w),
-    sum(CASE WHEN energy_step < 0 THEN energy_mj ELSE energy_step END)
+    -- After a reset the whole value has come since the reading before. Where that cannot be, two
+    -- readers of one GPU (the probe and DCGM) lag behind each other, and their steps cancel out.
+    sum(CASE WHEN energy_step < 0 AND energy_mj <= gap_s * {MOST_MJ_A_SECOND} THEN energy_mj
+        ELSE energy_step END)
         FILTER (WHERE gap_s <= %(gap)s) / 1000.0,
     count(*) FILTER (WHERE clock_event_reasons & {THROTTLED_MASK} <> 0)
 FROM steps

@@ -40,10 +40,11 @@ def metrics(
     records: Sequence[MetricRecord],
     rejects: Sequence[Reject] = (),
     *,
+    gpus: Sequence[Batch] = (),
     lease: Lease | None = None,
     position: dict | None = None,
 ) -> Counts:
-    """Store readings of Prometheus series for the source's pool."""
+    """Store readings of Prometheus series, and of GPUs read with them, for the source's pool."""
     pool = _pool_of(source)
     refused = list(rejects)
     sound = [record for record in records if not _metric_refused(record, refused)]
@@ -61,11 +62,11 @@ def metrics(
             [(day, at, identity, value) for (identity, at), (day, value) in sorted(rows.items())],
             refused,
         )
-        quarantine_rejects(source, refused)
-        counts = stored + Counts(stale=len(sound) - len(rows), rejected=len(refused))
-        count_into_hour(cursor, source, counts)
-        note_success(cursor, source, max((at for _, at in rows), default=None), position)
-    return counts
+        moments = [at for _, at in rows]
+        stored += Counts(stale=len(sound) - len(rows))
+        for batch in gpus:
+            stored += _write_gpus(cursor, pool, batch, refused, moments)
+        return _close(cursor, source, stored, refused, moments, position)
 
 
 def gpus(
@@ -79,35 +80,53 @@ def gpus(
     """Store one batch of a GPU probe for the source's pool."""
     pool = _pool_of(source)
     refused = list(rejects)
+    moments: list[datetime] = []
+    with delivery_transaction(lease) as cursor:
+        stored = _write_gpus(cursor, pool, batch, refused, moments)
+        return _close(cursor, source, stored, refused, moments, position)
+
+
+def _write_gpus(
+    cursor: Any, pool: int, batch: Batch, refused: list[Reject], moments: list[datetime]
+) -> Counts:
+    """Upsert a batch; `moments` gets the times of its readings."""
+    before = len(refused)
     readings = {
         (reading.uuid, _at(reading)): reading
         for reading in batch.readings
         if not _reading_refused(reading, refused)
     }
-    repeats = len(batch.readings) - len(readings) - (len(refused) - len(rejects))
-    with delivery_transaction(lease) as cursor:
-        known = _gpu_ids(cursor, pool, batch, list(readings.values()))
-        stored = _write(
-            cursor,
-            partitions.GPU_SAMPLE,
-            pool,
-            ("gpu_id", *(column for column, _, _ in GPU_COLUMNS)),
-            ("int8", *(kind for _, kind, _ in GPU_COLUMNS)),
-            [
-                (
-                    at.date(),
-                    at,
-                    known[uuid],
-                    *(getattr(reading, name) for _, _, name in GPU_COLUMNS),
-                )
-                for (uuid, at), reading in sorted(readings.items())
-            ],
-            refused,
-        )
-        quarantine_rejects(source, refused)
-        counts = stored + Counts(stale=repeats, rejected=len(refused))
-        count_into_hour(cursor, source, counts)
-        note_success(cursor, source, max((at for _, at in readings), default=None), position)
+    repeats = len(batch.readings) - len(readings) - (len(refused) - before)
+    known = _gpu_ids(cursor, pool, batch, list(readings.values()))
+    moments += [at for _, at in readings]
+    stored = _write(
+        cursor,
+        partitions.GPU_SAMPLE,
+        pool,
+        ("gpu_id", *(column for column, _, _ in GPU_COLUMNS)),
+        ("int8", *(kind for _, kind, _ in GPU_COLUMNS)),
+        [
+            (at.date(), at, known[uuid], *_measured(reading))
+            for (uuid, at), reading in sorted(readings.items())
+        ],
+        refused,
+    )
+    return stored + Counts(stale=repeats)
+
+
+def _close(
+    cursor: Any,
+    source: Source,
+    stored: Counts,
+    refused: list[Reject],
+    moments: list[datetime],
+    position: dict | None,
+) -> Counts:
+    """The bookkeeping of a delivery, last in its transaction."""
+    quarantine_rejects(source, refused)
+    counts = stored + Counts(rejected=len(refused))
+    count_into_hour(cursor, source, counts)
+    note_success(cursor, source, max(moments, default=None), position)
     return counts
 
 

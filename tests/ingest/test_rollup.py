@@ -129,3 +129,27 @@ def test_gpu_quarter_keeps_unknown_unknown(pool):
     roll_up()
     row = GpuQuarter.objects.get()
     assert (row.utilization_pct, row.power_w, row.energy_j) == (None, 400.0, 12_000.0)
+
+
+@pytest.mark.parametrize(
+    ("energy_mj", "joules"),
+    [
+        # The probe and DCGM read one counter, DCGM late: their steps cancel out.
+        ([900_000_000, 899_990_000, 900_010_000, 900_005_000, 900_020_000], 20),
+        # The driver was loaded anew: its counter begins at nothing.
+        ([900_000_000, 5_000, 9_000], 9),
+    ],
+)
+def test_energy_of_a_gpu_with_two_readers_is_not_taken_for_a_reset(pool, energy_mj, joules):
+    source = Source.objects.create(kind="gpu", name="GPUs", pool=pool)
+    readings = tuple(
+        GpuReading(uuid="GPU-1", index=0, name="H100", at=NOON.timestamp() + 5 * n, energy_mj=mj)
+        for n, mj in enumerate(energy_mj)
+    )
+    batch = Batch(
+        host="h1", pool=pool.name, probe_version="1", driver_version=None, boot_id="b",
+        sequence=1, simulated=True, readings=readings,
+    )  # fmt: skip
+    store.gpus(source, batch)
+    roll_up()
+    assert GpuQuarter.objects.get().energy_j == joules

@@ -34,7 +34,8 @@ python_gc_objects_collected_total 9
 
 
 def readings(text, prefixes=PREFIXES):
-    return parse(text.encode(), NOW, prefixes)
+    found = parse(text.encode(), NOW, prefixes)
+    return found.records, found.rejects
 
 
 def by_name(text):
@@ -94,9 +95,19 @@ def test_repeated_series_counts_once():
 def test_dcgm_says_not_supported_with_a_number(shared):
     text = shared("formats/prom_dcgm_exporter_readme.txt").read_text()
 
-    records, rejects = readings(text)
+    found = parse(text.encode(), NOW, PREFIXES)
 
-    assert {record.value for record in records} == {139.0, 405.0}
+    # Once without a pod's labels and once with empty ones: the exporter tells of two series.
+    assert [(record.series.name, record.value) for record in found.records] == [
+        ("gpu_memory_clock_mhz", 405.0)
+    ] * 2
+    [batch] = found.gpus
+    [gpu] = batch.readings
+    assert (gpu.uuid, gpu.index, gpu.sm_clock_mhz) == (
+        "GPU-604ac76c-d9cf-fef3-62e9-d92044ab6e52", 0, 139
+    )  # fmt: skip
+    assert (gpu.utilization_pct, gpu.power_w, gpu.memory_used_bytes) == (None, None, None)
+    rejects = found.rejects
     assert {reject.reason for reject in rejects} == {"not_supported", "repeated_series"}
     assert {reject.external_id for reject in rejects if reject.reason == "not_supported"} == {
         "DCGM_FI_DEV_MEMORY_TEMP"
@@ -110,7 +121,18 @@ def test_vllm_exposition_is_read(shared):
     assert read["vllm:generation_tokens_total", model] == ("counter", 955.0)
     assert read["vllm:request_success_total", "stop", model] == ("counter", 4.0)
     assert read["vllm:iteration_tokens_total_bucket", "1.0", model] == ("counter", 994.0)
-    assert read["vllm:num_requests_running", model] == ("gauge", 0.0)
+    assert read["serving_requests_running", model] == ("gauge", 0.0)
+    assert read["serving_requests_waiting", model] == ("gauge", 0.0)
+    # Its older name: gpu_cache_usage_perc.
+    assert read["serving_kv_cache_used_ratio", model] == ("gauge", 0.0)
+
+
+def test_triton_exposition_is_read(shared):
+    read = by_name(shared("formats/prom_triton_docs_snippets.txt").read_text())
+
+    assert read["nv_inference_request_success", "my_model", "1"] == ("counter", 161.0)
+    assert read["nv_inference_queue_duration_us", "my_model", "1"] == ("counter", 11110.0)
+    assert read["nv_inference_queue_summary_us", "my_model", "0.99", "1"] == ("summary", 101.0)
 
 
 @pytest.mark.parametrize("text", ["<html>hello", "nv_x{", "nv_x five", "{}", "\xff"])
@@ -148,15 +170,61 @@ def fetch(url, **config):
 
 
 def test_fetch_brings_one_page(endpoint):
-    page = fetch(endpoint, prefixes=["nv_gpu"])
+    page = fetch(endpoint, prefixes=["nv_gpu"], sets=[])
 
     assert [record.value for record in page.records] == [61.25]
     assert page.cursor == {"at": "2026-11-10T12:07:00+00:00"}
 
 
-def test_too_many_series_stop_the_scrape(endpoint):
-    with pytest.raises(FetchError, match="10 series, more than 3; narrow the prefixes"):
-        fetch(endpoint, max_series=3)
+def test_series_say_which_address_they_are_of(endpoint):
+    page = fetch(endpoint, prefixes=["nv_gpu"], sets=["triton"])
+
+    instance = endpoint.removeprefix("http://").removesuffix("/metrics")
+    assert {record.series.name: record.series.labels for record in page.records} == {
+        "nv_inference_request_success": (
+            ("instance", instance), ("model", "digits"), ("version", "1")
+        ),
+        "nv_gpu_power_usage": (("gpu_uuid", "GPU-1"), ("instance", instance)),
+    }  # fmt: skip
+
+
+def test_exporters_own_instance_steps_aside():
+    found = parse(b'nv_x{instance="mine"} 1\n', NOW, PREFIXES, instance="triton:8002")
+
+    [record] = found.records
+    assert record.series.labels == (("exported_instance", "mine"), ("instance", "triton:8002"))
+
+
+@pytest.mark.parametrize(
+    ("url", "instance"),
+    [
+        ("http://triton:8002/metrics", "triton:8002"),
+        ("http://triton/metrics", "triton:80"),
+        ("https://triton/metrics", "triton:443"),
+        ("http://[fd00::1]:9400/metrics", "[fd00::1]:9400"),
+    ],
+)
+def test_instance_is_host_and_port(url, instance):
+    assert prometheus_text.instance_of(url) == instance
+
+
+def test_flood_of_one_metric_costs_that_metric(endpoint):
+    """The histogram has the most series, and goes whole: some of its buckets say nothing."""
+    page = fetch(endpoint, max_series=8)
+
+    names = {record.series.name for record in page.records}
+    assert "vllm:time_to_first_token_seconds_bucket" not in names
+    assert len(page.records) == 8
+    assert [(reject.reason, reject.external_id) for reject in page.rejects] == [
+        ("too_many_series", "vllm:time_to_first_token_seconds_bucket")
+    ]
+
+
+def test_check_says_what_is_there(endpoint):
+    assert REGISTRY["prometheus_text"].check({"url": endpoint}) == (
+        "The address answers with 10 series; 1 of 17 of the Triton set are there;"
+        " 3 of 17 of the vLLM set are there."
+    )
 
 
 def test_other_answers_are_named_by_status_alone(endpoint):
