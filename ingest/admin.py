@@ -35,7 +35,7 @@ class TeamAdmin(admin.ModelAdmin):
 
 @admin.register(Project)
 class ProjectAdmin(admin.ModelAdmin):
-    list_display = ["name", "slug", "team", "environment", "keeps_text"]
+    list_display = ["name", "slug", "team", "environment", "keeps_text", "text_days"]
     list_filter = ["team", "environment"]
     search_fields = ["name", "slug"]
 

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from ingest import jobs, partitions, pull, rollup
+from ingest.store import parts, texts
 
 MOST_GROUPS_A_TASK = 200
 
@@ -36,5 +37,7 @@ def run_job(job_id: int) -> None:
 def keep_house() -> None:
     now = timezone.now()
     partitions.drop_expired(now.date())
+    texts.purge(now)
+    parts.forget(now)
     jobs.forget_finished(now - timedelta(days=1))
     pull.forget_rejects(now - timedelta(days=7))

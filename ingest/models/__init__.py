@@ -3,6 +3,7 @@
 from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
 from .late import LateQuarter, LateSpan, SealedKeys
 from .owners import Pool, Project, Team, Token
+from .parts import ToldPart
 from .rollups import (
     DirtyHour,
     GpuQuarter,
@@ -15,7 +16,7 @@ from .rollups import (
 )
 from .samples import Gpu, GpuSample, MetricSample, Series
 from .sources import Pull, Reject, Source
-from .spans import Score, Span, SpanKey, SpanSighting, UsageParent
+from .spans import Score, Span, SpanKey, SpanSighting, SpanText, UsageParent
 from .users import UserDay, UserDayState
 from .work import Job
 
@@ -49,8 +50,10 @@ __all__ = [
     "SpanKey",
     "SpanQuarter",
     "SpanSighting",
+    "SpanText",
     "Team",
     "Token",
+    "ToldPart",
     "UsageParent",
     "UserDay",
     "UserDayState",

@@ -4,10 +4,11 @@ Each function is one transaction: rows, quarantine, dirty hours, counts and curs
 together or not at all, so a delivery may be repeated at will. Knows tables; refuses prices.
 """
 
+from . import parts
 from .bills import BillResult, bill
 from .counting import Counts
 from .samples import gpus, metrics
 from .scores import scores
 from .spans import spans
 
-__all__ = ["BillResult", "Counts", "bill", "gpus", "metrics", "scores", "spans"]
+__all__ = ["BillResult", "Counts", "bill", "gpus", "metrics", "parts", "scores", "spans"]

@@ -95,7 +95,9 @@ SEEDED = ("Generator", "SeedSequence", "default_rng", "PCG64")
 
 # Slow to import, or an outside world of its own: each has one home.
 HOMES = {
-    "duckdb": (),
+    "boto3": ("ingest/sources/bills/aws.py",),
+    "botocore": ("ingest/sources/bills/aws.py",),
+    "duckdb": ("ingest/sources/bills/parquet_as_csv.py",),
     "genai_prices": ("finops/costing/snapshot.py",),
     "langfuse": (),
     "numba": ("optimiser/simulate/engine.py",),

@@ -95,6 +95,8 @@ def test_source_is_documented_with_each_of_its_settings(kind):
     adapter = REGISTRY[kind]
     said = section(read("docs/sources.md"), f"{adapter.label} (`{kind}`)")
     assert said, f"docs/sources.md needs a heading '{adapter.label} (`{kind}`)'"
+    if (ROOT / "docs" / "sources" / f"{kind}.md").exists():
+        said += read(f"docs/sources/{kind}.md")
     for setting in adapter.settings:
         assert f"`{setting.name}`" in said, f"{kind}: {setting.name}"
     for word in (getattr(adapter, "path", ""), getattr(adapter, "scope", "")):
