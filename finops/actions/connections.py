@@ -15,7 +15,7 @@ from django.utils.text import slugify
 
 from finops import audit
 from finops.models import User
-from ingest import files, tokens
+from ingest import files, source_secrets, tokens
 from ingest.models import Pool, Project, Source, Team, Token
 from ingest.sources import REGISTRY
 from ingest.sources.base import PushSource
@@ -42,11 +42,13 @@ class NewSource:
 
 def connect(new: NewSource, *, by: User, via: str) -> Source:
     owner = REGISTRY[new.kind].owner
+    config, secrets = source_secrets.split(REGISTRY[new.kind], new.config)
     with transaction.atomic():
         source = Source.objects.create(
             kind=new.kind,
             name=new.name,
-            config=new.config,
+            config=config,
+            secrets=secrets,
             interval_s=new.interval_s,
             project=_project(new, by, via) if owner == "project" else None,
             pool=_pool(new, by, via) if owner == "pool" else None,

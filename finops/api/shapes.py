@@ -222,7 +222,16 @@ class SpanShape(Serializer):
     started_at = Instant()
     latency_ms = FloatField(allow_null=True)
     ttft_ms = FloatField(allow_null=True)
+    tpot_ms = FloatField(
+        allow_null=True, help_text="Time per output token after the first: null when unknown."
+    )
     tokens = DictField(child=IntegerField(allow_null=True))
+    usage_convention = CharField(
+        help_text="inclusive or exclusive: whether the sender's input held its cached tokens."
+    )
+    removable_tokens = IntegerField(
+        allow_null=True, help_text="Input that says nothing, such as a block sent twice."
+    )
     cost = MaybeMoney()
     currency = CharField()
     cost_note = CharField(help_text="Why there is no cost.")
@@ -302,6 +311,14 @@ class CountsShape(Serializer):
     rejected = IntegerField()
 
 
+class BudgetShape(Serializer):
+    """The requests that a source allows itself in a window of time, by UTC."""
+
+    window_s = IntegerField()
+    spent = IntegerField()
+    most = IntegerField()
+
+
 class SourceShape(Serializer):
     id = IntegerField(source="source.pk")
     name = CharField(source="source.name")
@@ -316,6 +333,11 @@ class SourceShape(Serializer):
     state = ChoiceField(choices=STATES)
     state_note = CharField()
     lag_s = FloatField(allow_null=True)
+    delayed_until = Instant(source="source.delayed_until", allow_null=True)
+    completeness = FloatField(
+        allow_null=True, help_text="Share of the pulls due in the last 24 hours that came."
+    )
+    budgets = BudgetShape(many=True)
     last_24h = CountsShape()
     quarantined = IntegerField(help_text="Rejected rows kept now, of the last 7 days.")
     late = IntegerField(help_text="Spans taken for days whose details were gone already.")
@@ -345,6 +367,8 @@ class DeliveryShape(Serializer):
     sha256 = CharField()
     received_at = Instant()
     complete = BooleanField()
+    note = CharField(help_text="Why it is not complete.")
+    warnings = ListField(child=CharField(), help_text="What is doubtful about its figures.")
     counts = CountsShape()
     periods = PeriodShape(many=True)
 

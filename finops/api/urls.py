@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import money, people, savings, traffic
+from . import bill_changes, loads, money, people, savings, sources, traffic
 
 app_name = "api"
 
@@ -24,11 +24,20 @@ urlpatterns = [
     path("v1/requests/errors", traffic.Errors.as_view(), name="requests-errors"),
     path("v1/gpus", traffic.Gpus.as_view(), name="gpus"),
     path("v1/gpus/series", traffic.GpuSeries.as_view(), name="gpus-series"),
+    path("v1/loads", loads.Loads.as_view(), name="loads"),
     path("v1/sources", traffic.Sources.as_view(), name="sources"),
+    path("v1/sources/test", sources.TrySettings.as_view(), name="sources-test"),
     re_path(rf"{SOURCE}$", traffic.OneSource.as_view(), name="source"),
     re_path(rf"{SOURCE}/deliveries$", traffic.Deliveries.as_view(), name="source-deliveries"),
     re_path(rf"{SOURCE}/pulls$", traffic.Pulls.as_view(), name="source-pulls"),
     re_path(rf"{SOURCE}/rejects$", traffic.Rejects.as_view(), name="source-rejects"),
+    re_path(rf"{SOURCE}/test$", sources.TrySource.as_view(), name="source-test"),
+    re_path(rf"{SOURCE}/backfills$", sources.Backfills.as_view(), name="source-backfills"),
+    re_path(
+        rf"{SOURCE}/backfills/(?P<job>[0-9]{{1,18}})$",
+        sources.OneBackfill.as_view(),
+        name="source-backfill",
+    ),
     re_path(rf"{SOURCE}/tokens$", people.PushTokens.as_view(), name="push-tokens"),
     re_path(
         rf"{SOURCE}/tokens/(?P<token>[0-9a-f]{{16}})$",
@@ -36,6 +45,11 @@ urlpatterns = [
         name="push-token",
     ),
     re_path(r"^v1/deliveries/(?P<pk>[0-9]{1,18})$", traffic.OneDelivery.as_view(), name="delivery"),
+    re_path(
+        r"^v1/deliveries/(?P<pk>[0-9]{1,18})/changes$",
+        bill_changes.DeliveryChanges.as_view(),
+        name="delivery-changes",
+    ),
     path("v1/prices", money.Prices.as_view(), name="prices"),
     path("v1/price-books", money.Books.as_view(), name="price-books"),
     path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),

@@ -14,10 +14,10 @@ from finops import access
 from ingest.models import BillDay, Delivery, DeliveryPeriod, LateSpan, Pull, Reject, Source
 from ingest.sources import REGISTRY
 
-from . import cursors
+from . import cursors, pulling
 from .filters import Filters
 
-STATES = ("ok", "late", "error", "never", "off")
+STATES = ("ok", "delayed", "late", "error", "never", "off")
 
 SILENT_FOR = {"gpu": timedelta(minutes=5)}
 PUSH_SILENT_FOR = timedelta(hours=1)
@@ -50,6 +50,10 @@ class SourceRow:
     """One sentence: why, and what to do."""
     lag_s: float | None
     """Seconds since its newest fact; None when it brought none."""
+    completeness: float | None
+    """Share of the pulls due in the last 24 hours that came, 0 to 1; None where none were due."""
+    budgets: tuple[pulling.Budget, ...]
+    """The requests it allows itself, and what is spent of them; empty where none are counted."""
     last_24h: Counted
     quarantined: int
     """Rejects kept now, of the last 7 days."""
@@ -84,6 +88,10 @@ class DeliveryRow:
     sha256: str
     received_at: datetime
     complete: bool
+    note: str
+    """Why it is not complete."""
+    warnings: tuple[str, ...]
+    """What is doubtful about its figures."""
     counts: Counted
     periods: tuple[PeriodRow, ...]
 
@@ -221,6 +229,7 @@ def _rows(sources: QuerySet[Source]) -> tuple[SourceRow, ...]:
     found = list(sources)
     ids = [source.pk for source in found]
     counted = _last_day(ids, now)
+    complete = pulling.completeness(found, now)
     quarantined = dict(
         Reject.objects.filter(source__in=ids).order_by().values_list("source").annotate(Count("pk"))
     )
@@ -239,6 +248,8 @@ def _rows(sources: QuerySet[Source]) -> tuple[SourceRow, ...]:
                 state=state,
                 state_note=note,
                 lag_s=lag and max(0.0, lag),
+                completeness=complete.get(source.pk),
+                budgets=pulling.budgets(source, now),
                 last_24h=counted.get(source.pk, Counted()),
                 quarantined=quarantined.get(source.pk, 0),
                 late=late.get(source.pk, 0),
@@ -251,6 +262,12 @@ def state_of(source: Source, now: datetime) -> tuple[str, str]:
     """One of `STATES`, and why in a sentence."""
     if not source.enabled:
         return "off", "Switched off; it takes nothing in."
+    if source.delayed_until is not None and source.delayed_until > now:
+        until = f"{source.delayed_until:%Y-%m-%d %H:%M} UTC"
+        return (
+            "delayed",
+            f"Its server, or its own budget, allows nothing before {until}; it goes on.",
+        )
     failed, worked = source.last_error_at, source.last_success_at
     if failed is not None and (worked is None or failed > worked):
         return "error", source.last_error
@@ -313,6 +330,8 @@ def _delivery(delivery: Delivery, periods: tuple[PeriodRow, ...]) -> DeliveryRow
         sha256=bytes(delivery.sha256).hex(),
         received_at=delivery.received_at,
         complete=delivery.complete,
+        note=delivery.note,
+        warnings=tuple(delivery.warnings),
         counts=_counted(delivery),
         periods=periods,
     )

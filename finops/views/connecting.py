@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from finops.actions import connections
 from finops.actions.connections import NewSource
+from finops.actions.trying import can_be_tried
 from finops.forms import ConnectForm, UploadForm
 from finops.queries import sources as queries
 from finops.queries.sources import SourceRow
@@ -26,10 +28,10 @@ from ingest.sources.base import BadConfig, BadFile, FileSource, PushSource
 
 from .page import View, needs, page
 from .settings import Issued
-from .sources import may_upload, push_snippet, source_page
+from .sources import may_upload, source_page
 
 HOW = {
-    "otlp": "Set this where your OpenTelemetry exporter runs; traces arrive within seconds:",
+    "otlp": "Set one of these where your program runs; traces arrive within seconds:",
     "gpu": "Run this on each GPU host; readings arrive within seconds:",
 }
 
@@ -85,7 +87,7 @@ def kinds_page(view: View) -> HttpResponse:
     )
 
 
-def form_page(view: View, form: ConnectForm, status: int = 200) -> HttpResponse:
+def form_page(view: View, form: ConnectForm, status: int = 200, tried: Any = None) -> HttpResponse:
     adapter = form.adapter
     return page(
         view,
@@ -96,7 +98,11 @@ def form_page(view: View, form: ConnectForm, status: int = 200) -> HttpResponse:
         with_bar=False,
         status=status,
         form=form,
-        action=view.url(),
+        action=view.to("source-new", kind=adapter.kind),
+        try_action=view.to("source-new-test", kind=adapter.kind)
+        if can_be_tried(adapter.kind)
+        else "",
+        tried=tried,
         projects=Project.objects.values_list("name", flat=True),
         teams=Team.objects.values_list("name", flat=True),
         pools=Pool.objects.values_list("name", flat=True),
@@ -215,4 +221,27 @@ def outcome(name: str, taken: Taken) -> Outcome:
             ("Refused", words.count(counts.rejected)),
         ],
         taken.warnings,
+    )
+
+
+def push_snippet(request: HttpRequest, token: str, kind: str = "otlp") -> str:
+    """What to paste where the facts are made, with this installation's own address."""
+    adapter = REGISTRY[kind]
+    assert isinstance(adapter, PushSource)
+    address = request.build_absolute_uri("/").rstrip("/")
+    if kind == "gpu":
+        return (
+            f"export BREAKEVEN_PROBE_URL={address}\n"
+            f"export BREAKEVEN_PROBE_TOKEN={token}\n"
+            "python -m gpu_probe"
+        )
+    return (
+        f"export OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={address}{adapter.path}\n"
+        "export OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf\n"
+        f'export OTEL_EXPORTER_OTLP_TRACES_HEADERS="Authorization=Bearer%20{token}"\n'
+        "\n# Or, where a Langfuse SDK runs:\n"
+        f"export LANGFUSE_HOST={address} LANGFUSE_BASE_URL={address}\n"
+        # A secret may hold underscores; what comes before it holds one.
+        f"export LANGFUSE_PUBLIC_KEY={'_'.join(token.split('_')[:2])}\n"
+        f"export LANGFUSE_SECRET_KEY={token}"
     )

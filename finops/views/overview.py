@@ -16,6 +16,7 @@ from finops.queries.overview import MonthEnd, Overview, overview
 from finops.templatetags import words
 from ingest.models.owners import UNALLOCATED
 
+from .connecting import push_snippet
 from .figures import (
     Chart,
     Figure,
@@ -28,7 +29,7 @@ from .figures import (
     unknown_figure,
 )
 from .page import GROUP_LABELS, View, currency_choices, needs, page
-from .sources import health_table, is_well, push_snippet
+from .sources import health_table, is_well
 from .tables import (
     NONE,
     Column,

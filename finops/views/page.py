@@ -64,6 +64,7 @@ NAVIGATION = (
             ("costs", "Costs", "costs", "finops.view_spend"),
             ("requests", "Requests", "requests", "finops.view_requests"),
             ("gpus", "GPUs & models", "gpus", "finops.view_bills"),
+            ("hosts", "Hosts & servers", "hosts", "finops.view_bills"),
         ),
     ),
     (
@@ -277,7 +278,11 @@ def may_open(user: Any, permission: str) -> bool:
 PARTS = {
     "source": "sources",
     "delivery": "sources",
+    "delivery-changes": "sources",
     "source-new": "sources",
+    "source-new-test": "sources",
+    "source-test": "sources",
+    "source-past": "sources",
     "span": "requests",
     "recommendation": "recommendations",
     "change": "changes",

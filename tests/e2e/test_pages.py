@@ -27,6 +27,7 @@ PAGES = (
     "/costs?group_by=model&compare=previous",
     "/requests?tab=recent",
     "/gpus?range=7d",
+    "/hosts?range=7d",
     "/sources",
     "/sources/new",
     "/sources/new?kind=gpu",

@@ -31,7 +31,7 @@ READABLE = (
     "/prices",
     "/settings/tokens",
 )
-ORGANISATION = ("/gpus", "/costs?basis=bill&metric=list")
+ORGANISATION = ("/gpus", "/hosts", "/costs?basis=bill&metric=list")
 AUDITORS = ("/settings/audit", "/settings/audit?verify=1")
 MANAGERS = (
     "/sources/new",
@@ -43,7 +43,7 @@ PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
 
 MAY_OPEN = {
     **{(name, path): True for name in PEOPLE for path in READABLE},
-    **{(name, path): name != "cleo" for name in PEOPLE for path in ("/gpus",)},
+    **{(name, path): name != "cleo" for name in PEOPLE for path in ("/gpus", "/hosts")},
     **{(name, path): name in ("ben", "ada") for name in PEOPLE for path in AUDITORS},
     **{(name, path): name == "ada" for name in PEOPLE for path in MANAGERS},
 }

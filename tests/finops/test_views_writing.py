@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from finops.access import FAILURES_PER_NAME
 from finops.models import AccessToken, Audit, HardwarePrice, PriceBook, User
+from ingest import source_secrets
 from ingest.models import Delivery, Pool, Project, Reject, Source, Token
 from tests.e2e.estate import PASSWORD
 from tests.finops.reading import Page
@@ -132,6 +133,31 @@ def test_connecting_is_in_the_audit_without_the_secret(sign_in):
     assert (record.actor_name, record.via, record.detail["source"]) == ("ada", "page", "New")
     assert text.rsplit("_", 1)[1] not in str(record.detail)
     assert audited("source.add").detail["name"] == "New"
+
+
+def test_secret_of_a_pulled_source_goes_in_and_never_comes_out(sign_in):
+    client, secret = sign_in("ada"), "sk-lf-never-shown"
+    given = {
+        "name": "Langfuse",
+        "project": "Support chat",
+        "interval_s": "60",
+        "config.url": "ftp://langfuse",
+        "config.public_key": "pk-lf-1",
+        "config.secret_key": secret,
+    }
+    wrong = client.post("/sources/new?kind=langfuse", given)
+    given["config.url"] = "https://cloud.langfuse.com"
+    right = client.post("/sources/new?kind=langfuse", given)
+
+    assert (wrong.status_code, right.status_code) == (422, 302)
+    source = Source.objects.get(name="Langfuse")
+    assert source_secrets.opened(source)["secret_key"] == secret
+    assert "secret_key" not in source.config
+    record = audited("source.add")
+    answers = [wrong, client.get(f"/sources/{source.pk}"), client.get("/api/v1/sources")]
+    assert [answer.status_code for answer in answers] == [422, 200, 200]
+    said = [*(answer.text for answer in answers), str(record.detail), str(source.config)]
+    assert not any(secret in text for text in said)
 
 
 def test_known_project_is_taken_whatever_its_capitals(sign_in):

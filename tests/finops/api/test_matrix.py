@@ -2,12 +2,15 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import get_resolver
+from django.utils import timezone
 
 from finops.actions.connections import issue_push_token
 from finops.models import AccessToken, User
+from ingest import backfill
 from ingest.models import Delivery, Project, Source, Span
 
 pytestmark = pytest.mark.usefixtures("estate")
@@ -29,13 +32,16 @@ MAY_READ = {
     "requests-errors": EVERYBODY,
     "gpus": MEMBERS,
     "gpus-series": MEMBERS,
+    "loads": MEMBERS,
     "sources": EVERYBODY,
     "source": EVERYBODY,
     "source-deliveries": MEMBERS,
     "source-pulls": EVERYBODY,
     "source-rejects": EVERYBODY,
+    "source-backfills": EVERYBODY,
     "push-tokens": {"ada"},
     "delivery": MEMBERS,
+    "delivery-changes": MEMBERS,
     "prices": EVERYBODY,
     "price-books": EVERYBODY,
     "forecasts": EVERYBODY,
@@ -46,6 +52,10 @@ MAY_READ = {
     "audit": {"ben", "ada"},
 }
 MAY_WRITE = {
+    ("POST", "sources-test"): {"ada"},
+    ("POST", "source-test"): {"ada"},
+    ("POST", "source-backfills"): {"ada"},
+    ("DELETE", "source-backfill"): {"ada"},
     ("POST", "push-tokens"): {"ada"},
     ("DELETE", "push-token"): {"ada"},
     ("POST", "programme-costs"): {"asha"},
@@ -53,6 +63,10 @@ MAY_WRITE = {
     ("DELETE", "token"): EVERYBODY,
 }
 BODIES = {
+    "sources-test": (
+        '{"kind": "prometheus_text", "config": {"url": "http://127.0.0.1:1/metrics"}}'
+    ),
+    "source-backfills": '{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}',
     "programme-costs": (
         '{"on": "2026-01-05", "amount": "900", "currency": "USD", "note": "Load tests"}'
     ),
@@ -73,9 +87,11 @@ def addresses() -> dict[str, str]:
 
 def path_of(name: str) -> str:
     source = Source.objects.get(project__slug="support-chat")
+    metrics = Source.objects.get(kind="prometheus_text")
     delivery = Delivery.objects.order_by("pk").first()
-    pk = {"delivery": delivery.pk, "token": "0" * 12}.get(name, source.pk)
-    return addresses()[name].format(pk=pk, token="{token}")
+    deliveries = dict.fromkeys(("delivery", "delivery-changes"), delivery.pk)
+    pk = {**deliveries, "source-test": metrics.pk, "token": "0" * 12}.get(name, source.pk)
+    return addresses()[name].format(pk=pk, token="{token}", job="{job}")
 
 
 def test_every_address_has_a_line_in_the_table():
@@ -92,7 +108,7 @@ def test_reading_is_for_those_in_the_table(by_token, name):
 
 @pytest.mark.parametrize("name", [*MAY_READ, *(name for _, name in MAY_WRITE)])
 def test_stranger_is_told_to_sign_in(db, anybody, name):
-    path = path_of(name).format(token="0" * 16)
+    path = path_of(name).format(token="0" * 16, job=1)
     answer = anybody.get(path) if name in MAY_READ else anybody.delete(path)
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == 'Bearer realm="Breakeven"'
@@ -111,7 +127,8 @@ def test_writing_is_for_those_in_the_table(by_token, name):
                 answer = caller.post(path_of(name), BODIES.get(name, '{"name": "mine"}'))
             else:
                 answer = caller.delete(own_token(name, person))
-            if answer.status_code in (201, 204):
+            # Who may, and asks a source that cannot, reads so.
+            if answer.status_code in (200, 201, 204, 409):
                 allowed.add(person)
             else:
                 assert answer.status_code == 403
@@ -122,8 +139,16 @@ def own_token(name: str, person: str) -> str:
     if name == "token":
         pk = AccessToken.objects.filter(user__username=person).latest("created_at").pk
         return f"/api/v1/tokens/{pk}"
+    source = Source.objects.get(kind="otlp", project__slug="support-chat")
+    if name == "source-backfill":
+        pulled, _ = Source.objects.get_or_create(
+            kind="langfuse", name="Langfuse", project=source.project
+        )
+        now = timezone.now()
+        if not backfill.progress(pulled):
+            backfill.start(pulled, now - timedelta(days=1), now)
+        return f"/api/v1/sources/{pulled.pk}/backfills/{backfill.progress(pulled)[0].job_id}"
     ada = User.objects.get(username="ada")
-    source = Source.objects.get(project__slug="support-chat")
     token, _ = issue_push_token(source, "test", by=ada, via="page")
     return path_of(name).format(token=token.pk)
 

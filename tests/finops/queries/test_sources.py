@@ -25,6 +25,8 @@ MINUTE = timedelta(minutes=1)
         ({"last_success_at": NOW, "last_error_at": NOW - MINUTE, "last_error": "x"}, "ok"),
         ({"last_success_at": NOW - MINUTE, "last_error_at": NOW, "last_error": "No."}, "error"),
         ({"last_error_at": NOW, "last_error": "No."}, "error"),
+        ({"last_error_at": NOW, "last_error": "No.", "delayed_until": NOW + MINUTE}, "delayed"),
+        ({"last_success_at": NOW, "delayed_until": NOW}, "ok"),
         ({"last_success_at": NOW, "enabled": False}, "off"),
         ({"kind": "gpu", "last_success_at": NOW - 6 * MINUTE}, "late"),
         ({"kind": "prometheus_text", "interval_s": 15, "last_success_at": NOW - MINUTE}, "ok"),
