@@ -37,6 +37,7 @@ LIMITS = {
 class Langfuse(TracePullSource):
     kind = "langfuse"
     label = "Langfuse (pulled)"
+    usual_interval_s = 60
     help = "Reads traces, costs and scores from a Langfuse project, on the cloud or your own."
     owner = "project"
     settings = (
