@@ -31,7 +31,9 @@ SPLIT = {
     "blocks": 40, "block_s": 3, "settle_s": 4, "looks": 4, "weight": 50, "quality_margin": 3,
     "latency_margin": 40, "book_least_minutes": 1,
 }  # fmt: skip
-CALLERS = 16
+CALLERS, ALONE = 16, 1
+WAITING_US = 60_000
+"""Requests wait so long for company, which comes among sixteen callers, and never to one alone."""
 ENDED = ("Promoted", "Rolled back", "Failed")
 
 
@@ -75,6 +77,16 @@ class Person:
         found = re.search(r"/changes/\d+$", self.page.url)
         assert found, self.said
         return found[0]
+
+    def edit(self, change: str, edited: Callable[[dict[str, Any]], None]) -> None:
+        """Another config than was advised."""
+        self.open(f"{change}/edit")
+        box = self.page.locator("[name=desired_config]")
+        config = json.loads(box.input_value())
+        edited(config)
+        box.fill(json.dumps(config))
+        said = self.press("Save the edit")
+        assert self.page.url.split("?")[0].endswith(change), said
 
     def approve(self, change: str) -> None:
         self.open(change)
@@ -155,11 +167,19 @@ def served_by(demo: Demo) -> str:
 def advised(dev: Person, lever: str, model: str, words: str, within_s: float = 90) -> str:
     """The address of the recommendation that says `words`."""
 
-    def found() -> str:
-        advice = dev.advice(lever, model)
-        return advice[0] if advice and words in advice[1] else ""
+    said = ""
 
-    return wait_until(found, within_s, f"{lever} of {model} says {words}")
+    def found() -> str:
+        nonlocal said
+        advice = dev.advice(lever, model)
+        said = advice[1] if advice else ""
+        return advice[0] if advice and words in said else ""
+
+    try:
+        return wait_until(found, within_s, f"{lever} of {model} says {words}")
+    except AssertionError as error:
+        error.add_note(said or "It says nothing.")
+        raise
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +190,7 @@ def story(demo, people, crew) -> dict[str, str]:
     advice = advised(dev, "Dynamic batching", "fixedcost", "Needs an experiment")
     dev.open(advice)
     dev.press("Run the calibration")
-    variant = advised(dev, "Model variant", "digits", "Needs an experiment")
+    variant = advised(dev, "Model variant", "digits", "Whether digits_int8")
     int8 = dev.propose(variant, SPLIT)
     ben.approve(int8)
     batching_advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 180)
@@ -212,7 +232,7 @@ def test_nobody_approves_their_own_change_by_page_api_or_admin(demo, people, sto
     assert ada.page.goto(f"{demo.url}/admin/optimiser/approval/add/").status in (403, 404)
 
 
-def test_batching_is_approved_switched_back_and_forth_promoted_and_booked(demo, people, story):
+def test_batching_is_approved_switched_back_and_forth_and_promoted(demo, people, story):
     ben, change = people["ben"], story["batching"]
     before = config_of(demo, "fixedcost")
     assert "dynamic_batching" not in before
@@ -222,10 +242,6 @@ def test_batching_is_approved_switched_back_and_forth_promoted_and_booked(demo, 
     assert config_of(demo, "fixedcost")["dynamic_batching"]
     metrics = ben.page.get_by_role("row").filter(has_text="GPU time per request").all_inner_texts()
     assert any("PASS" in row for row in metrics), metrics
-    wait_until(lambda: "Realised" in ben.open(change), 180, "the saving is booked")
-    booked = people["asha"].open("/savings")
-    assert "Dynamic batching" in booked
-    assert re.search(r"[\d.]+ GPU-", booked)
 
 
 def test_int8_variant_passes_a_split_canary_with_equal_answers(demo, people, story):
@@ -235,6 +251,14 @@ def test_int8_variant_passes_a_split_canary_with_equal_answers(demo, people, sto
     assert served_by(demo) == "digits_int8"
     rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
     assert any("PASS" in row for row in rows), rows
+
+
+def test_saving_is_booked_after_its_measured_minutes(people, story):
+    ben, change = people["ben"], story["batching"]
+    wait_until(lambda: "Realised" in ben.open(change), 180, "the saving is booked")
+    booked = people["asha"].open("/savings")
+    assert "Dynamic batching" in booked
+    assert re.search(r"[\d.]+ GPU-", booked)
 
 
 def test_roll_back_now_brings_the_old_config_back(demo, people, story):
@@ -249,3 +273,70 @@ def test_roll_back_now_brings_the_old_config_back(demo, people, story):
         assert people["dev"].open("/targets").count("Drifted") == 0, model
     assert "dynamic_batching" not in config_of(demo, "fixedcost")
     assert served_by(demo) == "digits_fp32"
+
+
+@pytest.fixture(scope="module")
+def second_story(demo, people, story, crew) -> dict[str, Any]:
+    """Batching once more, but the callers go home; and a variant that answers wrongly."""
+    dev, ben = people["dev"], people["ben"]
+    before = crew()
+    wrong = dev.propose(advised(dev, "Model variant", "digits", "Whether digits_int8"), SPLIT)
+    dev.edit(wrong, answering_wrongly)
+    Endpoints.read(demo.folder / "triton/triton.json").load("digits_wrong")
+    ben.approve(wrong)
+    advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 120)
+    batching = dev.propose(advice, {**SWITCHBACK, "blocks": 12, "block_s": 5})
+    dev.edit(batching, waiting_longer)
+    ben.approve(batching)
+    call_with(demo, ALONE)
+    return {"wrong": wrong, "batching": batching, "errors": before["errors"]}
+
+
+def answering_wrongly(config: dict[str, Any]) -> None:
+    config["parameters"]["base"]["string_value"] = "digits_wrong"
+
+
+def waiting_longer(config: dict[str, Any]) -> None:
+    config["dynamic_batching"]["max_queue_delay_microseconds"] = WAITING_US
+
+
+def test_batching_fails_when_the_callers_go_home_and_is_rolled_back(demo, people, second_story):
+    ben, change = people["ben"], second_story["batching"]
+
+    assert ben.wait_for_end(change) == "Rolled back"
+    rows = ben.page.get_by_role("row").filter(has_text="P95").all_inner_texts()
+    assert any("FAIL" in row for row in rows), ben.said
+    assert "dynamic_batching" not in config_of(demo, "fixedcost")
+
+
+def test_variant_with_wrong_answers_fails_and_is_rolled_back(demo, people, crew, second_story):
+    ben, change = people["ben"], second_story["wrong"]
+
+    assert ben.wait_for_end(change) == "Rolled back"
+    rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
+    assert any("FAIL" in row for row in rows), ben.said
+    assert served_by(demo) == "digits_fp32"
+    assert crew()["errors"] == second_story["errors"], "no user request failed"
+
+
+def test_canary_arm_that_vanishes_is_rolled_back_without_a_failed_request(demo, people, crew):
+    dev, ben = people["dev"], people["ben"]
+    before = crew()
+    change = dev.propose(advised(dev, "Model variant", "digits", "Whether digits_int8"), SPLIT)
+    ben.approve(change)
+    wait_until(lambda: "Measuring" in ben.open(change), 30, "the canary gets traffic")
+    endpoints = Endpoints.read(demo.folder / "triton/triton.json")
+    httpx.post(
+        f"{endpoints.http}/v2/repository/models/digits_int8/unload",
+        json={},
+        headers={"admin-key": endpoints.admin_key},
+        timeout=20,
+    ).raise_for_status()
+    try:
+        assert ben.wait_for_end(change) == "Rolled back"
+    finally:
+        endpoints.load("digits_int8")
+    assert served_by(demo) == "digits_fp32"
+    after = crew()
+    assert after["spans"] > before["spans"]
+    assert after["errors"] == before["errors"], "no user request failed"
