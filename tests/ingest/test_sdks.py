@@ -1,14 +1,12 @@
 """The SDKs and instrumentations people use, each in an environment of its own, against a server.
 
-An environment is made once per run of the tests, of pinned versions; it needs the package index.
+An environment is made once, of the versions pinned in `environments`; it needs the package index.
 """
 
 import gzip
 import json
 import os
-import shutil
 import subprocess
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -19,74 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from ingest.models import Score, Span
-from tests.conftest import require
 from tests.factories.ingest import SourceFactory, push_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PROGRAMS = Path(__file__).parent / "sdks"
-EXPORTER = ("opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp-proto-http==1.45.2")
-PINS = {
-    "langfuse-2": ("langfuse==2.60.10",),
-    "langfuse-3": ("langfuse==3.15.0",),
-    "langfuse-4": ("langfuse==4.18.0",),
-    "langfuse-5": ("langfuse==5.0.4",),
-    "opentelemetry": (
-        "opentelemetry-instrumentation-openai-v2==2.4b0",
-        "opentelemetry-util-genai==1.0b0",
-        "openinference-instrumentation-openai==0.1.31",
-        "openai==1.109.1",
-        "wrapt==1.17.3",
-        *EXPORTER,
-    ),
-    "traceloop": (
-        "opentelemetry-instrumentation-openai==0.62.4",
-        "opentelemetry-instrumentation-anthropic==0.62.4",
-        "openai==3.52.0",
-        "anthropic==2.11.0",
-        *EXPORTER,
-    ),
-}
-MAKING_S = 240
 RUNNING_S = 60
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """The Python of an environment by its name in PINS."""
-    made = {}
-    root = tmp_path_factory.mktemp("sdks")
-
-    def make(name):
-        if name not in made:
-            made[name] = _make(root / name, PINS[name])
-        python, reason = made[name]
-        require("pypi", reason)
-        return python
-
-    return make
-
-
-def _make(folder, pins):
-    python = folder / "bin" / "python"
-    if uv := shutil.which("uv"):
-        steps = [
-            [uv, "venv", "-q", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "-q", "--python", str(python), *pins],
-        ]
-    else:
-        steps = [
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", *pins],
-        ]
-    for step in steps:
-        try:
-            done = subprocess.run(step, capture_output=True, text=True, timeout=MAKING_S)
-        except subprocess.TimeoutExpired:
-            return python, f"{' '.join(pins)} took over {MAKING_S} s to install"
-        if done.returncode:
-            return python, f"{' '.join(pins)}: {done.stderr.strip()[-300:]}"
-    return python, None
 
 
 def run(python, program, *arguments, **environ):

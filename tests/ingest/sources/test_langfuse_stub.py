@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,12 +11,9 @@ import pytest
 
 from ingest.sources import REGISTRY
 from ingest.sources.base import Terms
-from tests.conftest import require
 
 from .langfuse_stub import PATHS, Observation, Score, Stub, Trace, serving
 
-SDK = "langfuse==4.18.0"
-"""The last generation with the models of both APIs."""
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 PROGRAM = """
@@ -48,27 +43,10 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture(scope="session")
-def sdk(tmp_path_factory) -> Path:
-    """A Python with Langfuse's SDK, which is no part of the product."""
-    folder = tmp_path_factory.mktemp("langfuse-sdk")
-    python = folder / "bin" / "python"
-    uv = shutil.which("uv")
-    make = (
-        [uv, "venv", "--quiet", "--python", sys.executable]
-        if uv
-        else [sys.executable, "-m", "venv"]
-    )
-    install = (
-        [uv, "pip", "install", "--python", str(python)]
-        if uv
-        else [str(python), "-m", "pip", "install"]
-    )
-    for command in ([*make, str(folder)], [*install, "--quiet", SDK]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        reason = f"{SDK} cannot be installed: {done.stderr[-300:]}" if done.returncode else None
-        require("pypi", reason)
-    return python
+@pytest.fixture
+def sdk(environment) -> Path:
+    """A Python with the last SDK that has the models of both APIs."""
+    return environment("langfuse-4")
 
 
 @pytest.fixture
