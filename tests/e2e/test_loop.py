@@ -7,6 +7,7 @@ other: the batched model, whose blocks alternate in time, and the router, which 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -276,8 +277,8 @@ def test_roll_back_now_brings_the_old_config_back(demo, people, story):
 
 
 @pytest.fixture(scope="module")
-def second_story(demo, people, story, crew) -> dict[str, Any]:
-    """Batching once more, but the callers go home; and a variant that answers wrongly."""
+def second_story(demo, people, story, crew) -> Iterator[dict[str, Any]]:
+    """Batching once more, but all callers go home but one; and a variant that answers wrongly."""
     dev, ben = people["dev"], people["ben"]
     before = crew()
     wrong = dev.propose(advised(dev, "Model variant", "digits", "Whether digits_int8"), SPLIT)
@@ -285,11 +286,14 @@ def second_story(demo, people, story, crew) -> dict[str, Any]:
     Endpoints.read(demo.folder / "triton/triton.json").load("digits_wrong")
     ben.approve(wrong)
     advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 120)
-    batching = dev.propose(advice, {**SWITCHBACK, "blocks": 12, "block_s": 5})
+    batching = dev.propose(advice, {**SWITCHBACK, "block_s": 5})
     dev.edit(batching, waiting_longer)
     ben.approve(batching)
     call_with(demo, ALONE)
-    return {"wrong": wrong, "batching": batching, "errors": before["errors"]}
+    others = demo.pid("load")
+    os.kill(others, signal.SIGSTOP)
+    yield {"wrong": wrong, "batching": batching, "errors": before["errors"]}
+    os.kill(others, signal.SIGCONT)
 
 
 def answering_wrongly(config: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 from types import ModuleType
 
@@ -18,6 +19,10 @@ MEMORY_BYTES = 2 * 1024**3
 """Of addresses, most of which DuckDB only reserves."""
 DUCKDB_MEMORY = "768MB"
 CPU_SECONDS = 900
+BEGIN_SECONDS = 60
+END_SECONDS = 2 * 3600
+"""By the clock. Starved of memory, a thread of DuckDB may wait for ever; the system ends it
+then, which asks no thread. The end waits for whoever reads us."""
 MAX_COLUMNS = 2_000
 
 UNREADABLE, TOO_MUCH = 3, 4
@@ -28,6 +33,7 @@ def main(path: str) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(BEGIN_SECONDS)
     import duckdb
 
     try:
@@ -60,6 +66,7 @@ def _write(duckdb: ModuleType, path: str) -> int:
     if len(columns) > MAX_COLUMNS:
         return TOO_MUCH
     print(json.dumps(columns), flush=True)
+    signal.alarm(END_SECONDS)
     listed = ", ".join(_as_text(name, kind) for name, kind in columns)
     connection.execute(
         f"COPY (SELECT {listed} FROM {table}) TO '/dev/stdout' (FORMAT csv, HEADER true)"

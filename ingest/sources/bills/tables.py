@@ -170,13 +170,16 @@ def _until_done(
         raise _why(child, name)
 
 
+ENDED_BY_A_LIMIT = (signal.SIGKILL, signal.SIGXCPU, signal.SIGALRM)
+
+
 def _why(child: subprocess.Popen[bytes], name: str) -> BadFile:
     code = child.wait(CHILD_ENDS_S)
     if code == parquet_as_csv.UNREADABLE:
         return BadFile(
             f"{name} is no whole Parquet file; it is damaged or cut off, fetch it again."
         )
-    if code == parquet_as_csv.TOO_MUCH or code in (-signal.SIGKILL, -signal.SIGXCPU):
+    if code == parquet_as_csv.TOO_MUCH or -code in ENDED_BY_A_LIMIT:
         return BadFile(
             f"{name} needs more memory or time to unpack than a bill may; export it in smaller"
             " files or as CSV."
