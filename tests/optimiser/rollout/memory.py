@@ -87,7 +87,9 @@ class Server:
 
     def requests(self, _target: object, start: datetime, end: datetime, most: int | None = None):
         """What callers would have traced in `[start, end)`, evenly spread."""
-        dice = np.random.default_rng(int(start.timestamp() * 1000) % 2**32)
+        # By the time since its start: the same test throws the same dice at any hour of the day.
+        since_start_s = (start - self.history[0][0]).total_seconds()
+        dice = np.random.default_rng(abs(round(since_start_s * 1000)))
         count = int((end - start).total_seconds() * self.traffic_rps)
         found = []
         for n in range(count):
