@@ -111,7 +111,8 @@ def people(demo, browser) -> Iterator[dict[str, Person]]:
         if person["username"] not in ("asha", "dev", "ben", "ada"):
             continue
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        page.set_default_timeout(15_000)
+        # Right after a kill the database is cold, and the first page takes its time.
+        page.set_default_timeout(60_000)
         page.goto(f"{demo.url}/sign-in")
         page.get_by_label("User name").fill(person["username"])
         page.get_by_label("Password").fill(person["password"])
