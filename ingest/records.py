@@ -29,15 +29,6 @@ TOKEN_CLASSES = (
 
 TOKEN_FIELDS = tuple(f"{name}_tokens" for name in TOKEN_CLASSES)
 
-INPUT_FIELDS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "image_input_tokens",
-)
-
 INPUT_BANDS = (0, 32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
 """Prompt sizes above which some provider charges another rate for the whole request.
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import DateTimeField, Func, Q
 
 from optimiser.models import Change, Rollout, Target
@@ -38,13 +38,6 @@ class Clock(Func):  # type: ignore[misc]  # Django is untyped
 
     template = "clock_timestamp()"
     output_field = DateTimeField()
-
-
-def database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 def holder() -> str:

@@ -27,13 +27,6 @@ def set_price(price: OwnPrice, note: str, *, by: User, via: str) -> PriceBook:
     return book
 
 
-def remove_price(price: OwnPrice, note: str, *, by: User, via: str) -> PriceBook:
-    with transaction.atomic():
-        book = price_book.remove_own_price(price, note)
-        audit.record(by, via, "price.remove", book, _told(price))
-    return book
-
-
 def set_hardware_price(
     hardware: str,
     hourly: Decimal,

@@ -22,8 +22,6 @@ from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
 from ingest.records import INPUT_BANDS
 from ingest.store.counting import copy_rows
 
-OWN_SOURCE = "entered here"
-
 DEAREST = Decimal(10**9)
 """More than this per million tokens is a slip of the keyboard."""
 

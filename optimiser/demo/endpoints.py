@@ -19,7 +19,6 @@ ADMIN_HEADER = "admin-key"
 """The HTTP header Triton wants for its model-control API; over gRPC the metadata key is
 `triton-grpc-protocol-admin-key`."""
 
-GRPC_ADMIN_METADATA = f"triton-grpc-protocol-{ADMIN_HEADER}"
 HEALTH_TIMEOUT_S = 2.0
 
 # `trust_env=False` below: a proxy in the environment is not meant for loopback.

@@ -308,10 +308,6 @@ BILL_COLUMNS = (
 )  # fmt: skip
 
 
-COST_COLUMNS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
-NAME_COLUMNS = ("ProviderName", "PublisherName", "InvoiceIssuerName")
-
-
 @dataclass(frozen=True)
 class Charge:
     """One day of one SKU."""

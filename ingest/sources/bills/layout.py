@@ -6,7 +6,7 @@ Knows headers. Refuses values: `line` checks those.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -100,9 +100,6 @@ class Cells:
             if told := self[name]:
                 return told
         return ""
-
-
-Maker = Callable[[list[str], str, Options], Layout]
 
 
 def unused(columns: Columns, used: Iterable[str]) -> tuple[tuple[int, str], ...]:
