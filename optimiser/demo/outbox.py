@@ -195,8 +195,11 @@ class Spool(requests.Session):
         counts = tally.of_batch(body)
         # One exporter, hence one thread, per spool: the number needs no lock.
         self.sequence += 1
-        write_atomically(self.folder / f"{self.sequence:012d}.otlp.gz", body)
-        self.ledger.queued(counts)
+        # One step for the courier: it may find and deliver the file before we have counted it, and
+        # then waits here until it may settle.
+        with self.ledger.lock:
+            write_atomically(self.folder / f"{self.sequence:012d}.otlp.gz", body)
+            self.ledger.queued(counts)
         self.arrived.set()
 
 

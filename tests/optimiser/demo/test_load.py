@@ -35,19 +35,21 @@ def command(server, stub, tmp_path, *more):
 
 
 @pytest.fixture
-def spawn():
-    """Starts a process that a failing test does not leave behind."""
+def spawn(tmp_path):
+    """Starts a process that a failing test does not leave behind, and shows what it said."""
     started = []
 
     def start(argv):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-        started.append(subprocess.Popen(argv, **quiet))
+        with (tmp_path / "load.log").open("ab") as log:
+            started.append(subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
         process.wait(10)
+    for log in tmp_path.glob("load.log"):
+        print(log.read_text())
 
 
 def received(stub):

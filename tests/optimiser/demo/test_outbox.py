@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 import time
 from email.utils import formatdate
 
@@ -188,6 +189,28 @@ def test_a_kill_between_noting_an_acknowledgement_and_removing_the_batch_counts_
         again = estate.reborn()
     assert again.spool.waiting() == []
     assert again.spans() == {"counted": 1, "acknowledged": 1, "pending": 0, "refused": 0}
+
+
+def test_a_batch_delivered_before_it_was_counted_is_settled_after(tmp_path, monkeypatch):
+    """The courier looks at the folder at any moment, the one between writing and counting too."""
+    delivering = []
+    write = outbox.write_atomically
+
+    def write_and_let_the_courier_run(path, body):
+        write(path, body)
+        delivering.append(threading.Thread(target=estate.courier._send, args=(path,)))
+        delivering[0].start()
+        delivering[0].join(0.5)
+
+    with OtlpStub() as stub:
+        estate = Estate(tmp_path, stub.url)
+        monkeypatch.setattr(outbox, "write_atomically", write_and_let_the_courier_run)
+        estate.span()
+        delivering[0].join(10)
+        assert len(stub.spans) == 1
+
+    assert estate.spans() == {"counted": 1, "acknowledged": 1, "pending": 0, "refused": 0}
+    assert estate.spool.waiting() == []
 
 
 def test_a_batch_stays_until_its_acknowledgement_is_written_down(tmp_path, monkeypatch):
