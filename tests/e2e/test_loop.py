@@ -93,6 +93,11 @@ class Person:
         self.open(change)
         assert "approved plan" in self.press("Approve")
 
+    def desired(self, change: str) -> dict[str, Any]:
+        """The config it leads to, as the API tells."""
+        read = "(at) => fetch(at).then(a => a.json()).then(a => a.desired_config)"
+        return self.page.evaluate(read, f"/api/v1{change}")
+
     def state(self, change: str) -> str:
         self.open(change)
         return self.page.locator("section .badge").first.inner_text()
@@ -197,6 +202,7 @@ def story(demo, people, crew) -> dict[str, str]:
     ben.approve(int8)
     batching_advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 180)
     batching = dev.propose(batching_advice, SWITCHBACK)
+    dev.edit(batching, waiting_for_company)
     return {"advice": batching_advice, "batching": batching, "int8": int8}
 
 
@@ -288,7 +294,7 @@ def second_story(demo, people, story, crew) -> Iterator[dict[str, Any]]:
     ben.approve(wrong)
     advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 120)
     batching = dev.propose(advice, {**SWITCHBACK, "block_s": 5})
-    dev.edit(batching, waiting_longer)
+    dev.edit(batching, waiting_for_company)
     ben.approve(batching)
     call_with(demo, ALONE)
     others = demo.pid("load")
@@ -301,12 +307,14 @@ def answering_wrongly(config: dict[str, Any]) -> None:
     config["parameters"]["base"]["string_value"] = "digits_wrong"
 
 
-def waiting_longer(config: dict[str, Any]) -> None:
+def waiting_for_company(config: dict[str, Any]) -> None:
+    config["dynamic_batching"]["preferred_batch_size"] = [CALLERS // 2]
     config["dynamic_batching"]["max_queue_delay_microseconds"] = WAITING_US
 
 
-def test_batching_fails_when_the_callers_go_home_and_is_rolled_back(demo, people, second_story):
+def test_the_same_change_fails_when_the_callers_go_home(demo, people, story, second_story):
     ben, change = people["ben"], second_story["batching"]
+    assert ben.desired(change) == ben.desired(story["batching"]), "what passed among sixteen"
 
     assert ben.wait_for_end(change) == "Rolled back"
     rows = ben.page.get_by_role("row").filter(has_text="P95").all_inner_texts()
