@@ -120,7 +120,9 @@ class Uv:
         call(self.program, "venv", "--quiet", "--python", base_python(), str(VENV))
 
     def install(self, *arguments: str) -> None:
-        call(self.program, "pip", "install", "--quiet", "--python", str(PYTHON), *arguments)
+        # As pip does by itself: a dozen processes start at once, and each would compile it all.
+        where = ("--python", str(PYTHON), "--compile-bytecode")
+        call(self.program, "pip", "install", "--quiet", *where, *arguments)
 
 
 class Pip:

@@ -43,6 +43,8 @@ def test(arguments: Sequence[str]) -> int:
     """pytest with everything it needs; its own exit code."""
     with services(durable=False) as env:
         env.update({name: os.environ[name] for name in FOR_TESTS if name in os.environ})
+        # Hundreds of processes are started, and none should compile the same files again.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         pytest = ("pytest", "-p", "finops.stack.skips", "-p", "finops.stack.workers")
         return _attached((sys.executable, "-m", *pytest, *_parallel(arguments), *arguments), env)
 
