@@ -1,6 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from gpu_probe.wire import Batch, GpuReading
 from ingest import sketch, store
@@ -40,6 +41,32 @@ def test_second_delivery_of_an_hour_is_recomputed_not_added(source):
     row = SpanHour.objects.get()
     assert (row.spans, row.output_tokens) == (6, 180)
     assert RolledHour.objects.get().revision == 2
+
+
+def test_nothing_is_summed_anew_for_each_row_of_a_day_without_statistics(source):
+    """A new day's partition has none, and the planner then expects one row of everything."""
+    store.spans(source, [span(n) for n in range(200)])
+    plans = []
+
+    def explained(execute, sql, params, many, context):
+        if "INSERT INTO ingest_span_" in sql:
+            execute(f"EXPLAIN (FORMAT JSON) {sql}", params, many, context)
+            plans.extend(one["Plan"] for one in context["cursor"].fetchone()[0])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explained):
+        roll_up()
+    assert len(plans) == 3, "quarters, hours and days"
+    for plan in plans:
+        for loop in (node for node in nodes(plan) if node["Node Type"] == "Nested Loop"):
+            again = loop["Plans"][1]
+            assert not [one for one in nodes(again) if one["Node Type"] == "Aggregate"], loop
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
 
 
 def test_percentile_of_a_day_comes_from_merged_quarters(source):
