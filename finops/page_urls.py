@@ -16,6 +16,7 @@ from finops.views import (
     settings,
     sources,
     sources_backfill,
+    sources_changing,
     sources_deliveries,
     sources_trying,
 )
@@ -46,6 +47,8 @@ urlpatterns = [
     path("sources/<int:pk>/tokens", connecting.issue, name="source-token"),
     path("sources/<int:pk>/switch", connecting.switch, name="source-switch"),
     path("sources/<int:pk>/test", sources_trying.connected, name="source-test"),
+    path("sources/<int:pk>/edit", sources_changing.edit, name="source-edit"),
+    path("sources/<int:pk>/edit/test", sources_changing.test, name="source-edit-test"),
     path("sources/<int:pk>/past", sources_backfill.show, name="source-past"),
     path("sources/<int:pk>/past/<int:job>/stop", sources_backfill.stop, name="source-past-stop"),
     path("deliveries/<int:pk>", sources_deliveries.show, name="delivery"),

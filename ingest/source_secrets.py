@@ -30,13 +30,6 @@ def opened(source: SourceRow) -> dict[str, Any]:
     return {**source.config, **json.loads(encryption.decrypt(source.secrets))}
 
 
-def replace(source: SourceRow, adapter: Source, changes: Mapping[str, Any]) -> None:
-    """Put other secrets, such as a new key, in place of the old ones. Raises BadConfig."""
-    checked = adapter.check_config({**opened(source), **changes})
-    source.config, source.secrets = split(adapter, checked)
-    source.save(update_fields=["config", "secrets"])
-
-
 def rotate(source: SourceRow) -> None:
     """The same secrets under the newest encryption key."""
     if source.secrets is not None:

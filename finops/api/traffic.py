@@ -157,30 +157,6 @@ class GpuSeries(Api):
         return self.answer(shapes.UtilizationShape, gpus.utilization_series(read_filters(request)))
 
 
-class Sources(Api):
-    permissions = SOURCES
-
-    @told(
-        "The sources and how they do",
-        shapes.SourceListShape,
-        name="sources",
-        group="Sources",
-    )
-    def get(self, request: Request) -> Response:
-        only(request)
-        found = {"data": sources.source_list(request.user), "next": None}
-        return self.answer(shapes.SourceListShape, found)
-
-
-class OneSource(Api):
-    permissions = SOURCES
-
-    @told("One source and how it does", shapes.SourceShape, name="source", group="Sources")
-    def get(self, request: Request, pk: int) -> Response:
-        only(request)
-        return self.answer(shapes.SourceShape, _source_row(request, pk))
-
-
 class Deliveries(Api):
     permissions = BILLS
     over_everything = True
@@ -244,7 +220,7 @@ class Rejects(Api):
         return self.answer(shapes.RejectPageShape, found)
 
 
-def _source_row(request: Request, pk: int) -> sources.SourceRow:
+def source_row(request: Request, pk: int) -> sources.SourceRow:
     found = sources.source_detail(request.user, pk)
     if found is None:
         raise Problem(404, "There is no such source that you may see.")

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import bill_changes, loads, money, people, savings, sources, traffic
+from . import bill_changes, loads, money, people, savings, source_changes, sources, traffic
 
 app_name = "api"
 
@@ -25,9 +25,9 @@ urlpatterns = [
     path("v1/gpus", traffic.Gpus.as_view(), name="gpus"),
     path("v1/gpus/series", traffic.GpuSeries.as_view(), name="gpus-series"),
     path("v1/loads", loads.Loads.as_view(), name="loads"),
-    path("v1/sources", traffic.Sources.as_view(), name="sources"),
+    path("v1/sources", source_changes.Sources.as_view(), name="sources"),
     path("v1/sources/test", sources.TrySettings.as_view(), name="sources-test"),
-    re_path(rf"{SOURCE}$", traffic.OneSource.as_view(), name="source"),
+    re_path(rf"{SOURCE}$", source_changes.OneSource.as_view(), name="source"),
     re_path(rf"{SOURCE}/deliveries$", traffic.Deliveries.as_view(), name="source-deliveries"),
     re_path(rf"{SOURCE}/pulls$", traffic.Pulls.as_view(), name="source-pulls"),
     re_path(rf"{SOURCE}/rejects$", traffic.Rejects.as_view(), name="source-rejects"),

@@ -17,9 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from finops.actions import connections
 from finops.actions.connections import NewSource
 from finops.actions.trying import can_be_tried
-from finops.forms import ConnectForm, UploadForm
 from finops.queries import sources as queries
 from finops.queries.sources import SourceRow
+from finops.source_forms import ConnectForm, UploadForm
 from finops.templatetags import words
 from ingest.files import Taken
 from ingest.models import Pool, Project, Source, Team
@@ -60,7 +60,11 @@ def new(request: HttpRequest) -> HttpResponse:
     form = ConnectForm(adapter, request.POST)
     if not form.is_valid():
         return form_page(view, form, status=422)
-    source = connections.connect(described(adapter.kind, form), by=request.user, via="page")
+    try:
+        source = connections.connect(described(adapter.kind, form), by=request.user, via="page")
+    except connections.Refused as refused:
+        form.add_error(refused.field, refused.message)
+        return form_page(view, form, status=422)
     if isinstance(adapter, PushSource):
         return issued_page(view, source)
     messages.success(request, f"“{source.name}” is connected.")

@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from finops.actions.trying import can_be_tried
-from finops.forms import PastForm, UploadForm
 from finops.queries import sources as queries
 from finops.queries.people import push_tokens
 from finops.queries.pulling import Budget
 from finops.queries.sources import SourceRow
+from finops.source_forms import PastForm, UploadForm
 from finops.templatetags import words
 from ingest.fetching import MINUTE_S
 from ingest.models import Source

@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from finops.actions import backfills
-from finops.forms import PastForm
 from finops.queries import sources as queries
+from finops.source_forms import PastForm
 from ingest import backfill
 from ingest.models import Source
 from ingest.sources import REGISTRY

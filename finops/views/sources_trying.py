@@ -6,6 +6,7 @@ Without one the whole page comes back, and a secret must be typed again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.forms.forms import NON_FIELD_ERRORS
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from finops.actions import trying
 from finops.actions.trying import Tried
-from finops.forms import ConnectForm
+from finops.source_forms import ConnectForm, SettingsForm
 from ingest.sources import REGISTRY
 from ingest.sources.base import PullSource, Source
 
@@ -44,6 +45,19 @@ def new(request: HttpRequest) -> HttpResponse:
     if not isinstance(adapter, PullSource):
         raise Http404("Nothing is fetched for a source of this kind.")
     form = ConnectForm(adapter, request.POST)
+
+    def with_form(status: int, tried: Outcome) -> HttpResponse:
+        return form_page(view, form, status=status, tried=tried)
+
+    return answer_to_test(request, form, with_form)
+
+
+def answer_to_test(
+    request: HttpRequest, form: SettingsForm, with_form: Callable[[int, Outcome], HttpResponse]
+) -> HttpResponse:
+    """The outcome alone where a script asked, else the form's page with it."""
+    adapter = form.adapter
+    assert isinstance(adapter, PullSource)
     if form.settings_are_sound():
         tried = trying.settings(adapter, form.cleaned_data["config"], by=request.user, via="page")
         outcome = outcome_of(tried, adapter)
@@ -51,8 +65,7 @@ def new(request: HttpRequest) -> HttpResponse:
         outcome = Outcome("error", "Nothing was tested; mend this first.", errors_said(form))
     if request.htmx:
         return only(request, outcome)
-    return form_page(view, form, status=200 if form.is_bound and not form.errors else 422,
-                     tried=outcome)  # fmt: skip
+    return with_form(422 if form.errors else 200, outcome)
 
 
 @needs("finops.manage_sources")
@@ -84,7 +97,7 @@ def outcome_of(tried: Tried, adapter: Source) -> Outcome:
     return Outcome("error", "It does not work yet.", (f"{label}: {said}" if label else said,))
 
 
-def errors_said(form: ConnectForm) -> tuple[str, ...]:
+def errors_said(form: SettingsForm) -> tuple[str, ...]:
     said = []
     for name, errors in form.errors.items():
         label = "" if name == NON_FIELD_ERRORS else f"{form[name].label}: "

@@ -46,6 +46,7 @@ def every_page() -> list[str]:
     return [
         *PAGES,
         f"/sources/{source.pk}",
+        f"/sources/{source.pk}/edit",
         f"/sources/{bill.pk}",
         f"/deliveries/{delivery.pk}",
         f"/requests/{span.project_id}/{span.day}/{span.key}",

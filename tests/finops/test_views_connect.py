@@ -330,3 +330,92 @@ def test_page_tells_the_delay_the_budget_and_how_many_pulls_came(sign_in, langfu
 def test_source_that_pushes_has_no_share_of_pulls(sign_in):
     source = Source.objects.get(name="Support chat traces")
     assert "Pulls done" not in words_of(sign_in("ada").get(f"/sources/{source.pk}"))
+
+
+# Changing what is connected
+
+
+def changed(stub, **more):
+    """The form as it comes filled in: all but the secret."""
+    plain = {name: value for name, value in stub.config.items() if name != "secret_key"}
+    settings = {f"config.{name}": value for name, value in plain.items()}
+    return {"name": "Langfuse", "interval_s": "3600", **settings, **more}
+
+
+def test_settings_are_changed_and_the_secret_that_was_not_typed_stays(sign_in, langfuse, stub):
+    client, address = sign_in("ada"), f"/sources/{langfuse.pk}"
+    assert f'href="{address}/edit"' in client.get(address).text
+    form = client.get(f"{address}/edit")
+    assert stub.config["url"] in form.text
+    assert "Leave it empty to keep it." in form.text
+    assert SECRET not in form.text
+
+    sent = changed(stub, name="Traces", interval_s="120", **{"config.page_size": "20"})
+    response = client.post(f"{address}/edit", sent, follow=True)
+
+    assert "“Traces” is changed." in response.text
+    langfuse.refresh_from_db()
+    assert (langfuse.name, langfuse.interval_s) == ("Traces", 120)
+    assert langfuse.config["page_size"] == 20
+    assert source_secrets.opened(langfuse)["secret_key"] == SECRET
+    record = Audit.objects.get(action="source.change")
+    assert record.detail["to"] == {"name": "Traces", "interval_s": 120}
+
+
+def test_form_sent_back_as_it_came_changes_nothing(sign_in, langfuse, stub):
+    langfuse.config = REGISTRY["langfuse"].check_config(stub.config)
+    del langfuse.config["secret_key"]
+    langfuse.save()
+    sent = {f"config.{name}": value for name, value in langfuse.config.items() if value is not None}
+    sent = {"name": "Langfuse", "interval_s": "3600", **sent}
+    response = sign_in("ada").post(f"/sources/{langfuse.pk}/edit", sent, follow=True)
+    assert "nothing was changed" in response.text
+    assert not Audit.objects.filter(action="source.change").exists()
+
+
+def test_change_is_tried_with_the_secret_that_is_kept(sign_in, langfuse, stub):
+    address = f"/sources/{langfuse.pk}/edit/test"
+    right = sign_in("ada").post(address, changed(stub), headers=BY_SCRIPT)
+    assert "It works." in words_of(right)
+    wrong = sign_in("ada").post(address, changed(stub, **{"config.secret_key": "sk-lf-other"}))
+    assert "Langfuse refuses the keys" in words_of(wrong)
+    assert source_secrets.opened(Source.objects.get(pk=langfuse.pk))["secret_key"] == SECRET
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": "Bills"}, "There is a source of this name"),
+        ({"interval_s": "1"}, "greater than or equal to"),
+        ({"config.url": "ftp://langfuse"}, "URL"),
+        ({"config.page_size": "5000"}, "Must be from 1 to 1,000."),
+    ],
+)
+def test_change_that_cannot_be_is_refused_at_its_field(sign_in, langfuse, stub, wrong, sentence):
+    Source.objects.create(kind="focus_csv", name="Bills")
+    response = sign_in("ada").post(f"/sources/{langfuse.pk}/edit", changed(stub, **wrong))
+    assert response.status_code == 422
+    assert sentence in words_of(response)
+    assert Source.objects.get(pk=langfuse.pk).name == "Langfuse"
+    assert not Audit.objects.filter(action="source.change").exists()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_only_who_manages_sources_may_change_one(sign_in, langfuse, stub, name):
+    client, address = sign_in(name), f"/sources/{langfuse.pk}"
+    for response in (
+        client.get(f"{address}/edit"),
+        client.post(f"{address}/edit", changed(stub, name="Mine")),
+        client.post(f"{address}/edit/test", changed(stub)),
+    ):
+        assert response.status_code in (403, 404)
+    assert f"{address}/edit" not in client.get(address).text
+    assert Source.objects.get(pk=langfuse.pk).name == "Langfuse"
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_form_of_every_kind_opens_for_change(sign_in, kind):
+    source = Source.objects.create(kind=kind, name=f"One of {kind}")
+    response = sign_in("ada").get(f"/sources/{source.pk}/edit")
+    assert response.status_code == 200
+    assert f"One of {kind}" in response.text

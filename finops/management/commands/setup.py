@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from pathlib import Path
-from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from finops import access, audit
 from finops.actions import demo, people, price_book
+from finops.files import write_private
 from finops.models import User
 
 
@@ -79,13 +78,3 @@ def _known_passwords(signins: Path | None) -> dict[str, str]:
     if signins is None or not signins.exists():
         return {}
     return {entry["username"]: entry["password"] for entry in json.loads(signins.read_text())}
-
-
-def write_private(path: Path, content: Any) -> None:
-    """Whole or not at all, and readable by its owner only from the first byte on."""
-    text = content if isinstance(content, str) else json.dumps(content, indent=1)
-    fresh = path.with_name(f"{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    fresh.replace(path)

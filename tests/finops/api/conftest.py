@@ -19,11 +19,16 @@ class Caller:
         return self.client.get(path, query, headers=self.headers)
 
     def post(self, path, body, content_type="application/json", **headers):
+        return self._send("POST", path, body, content_type, headers)
+
+    def patch(self, path, body, content_type="application/json", **headers):
+        return self._send("PATCH", path, body, content_type, headers)
+
+    def _send(self, method, path, body, content_type, headers):
         # As it is: the client's own `post` would encode it in the charset it names.
         raw = body.encode() if isinstance(body, str) else body
-        return self.client.generic(
-            "POST", path, raw, content_type, headers={**self.headers, **headers}
-        )
+        headers = {**self.headers, **headers}
+        return self.client.generic(method, path, raw, content_type, headers=headers)
 
     def delete(self, path):
         return self.client.delete(path, headers=self.headers)

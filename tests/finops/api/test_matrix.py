@@ -52,6 +52,8 @@ MAY_READ = {
     "audit": {"ben", "ada"},
 }
 MAY_WRITE = {
+    ("POST", "sources"): {"ada"},
+    ("PATCH", "source"): {"ada"},
     ("POST", "sources-test"): {"ada"},
     ("POST", "source-test"): {"ada"},
     ("POST", "source-backfills"): {"ada"},
@@ -63,6 +65,8 @@ MAY_WRITE = {
     ("DELETE", "token"): EVERYBODY,
 }
 BODIES = {
+    "sources": '{"kind": "otlp", "name": "By API", "project": "Search"}',
+    "source": '{"name": "Renamed"}',
     "sources-test": (
         '{"kind": "prometheus_text", "config": {"url": "http://127.0.0.1:1/metrics"}}'
     ),
@@ -117,16 +121,17 @@ def test_stranger_is_told_to_sign_in(db, anybody, name):
 
 @pytest.mark.parametrize("name", sorted({name for _, name in MAY_WRITE}))
 def test_writing_is_for_those_in_the_table(by_token, name):
-    for method in ("POST", "DELETE"):
+    for method in ("POST", "PATCH", "DELETE"):
         if (method, name) not in MAY_WRITE:
             continue
         allowed = set()
         for person in PEOPLE:
             caller = by_token(person, "admin")
-            if method == "POST":
-                answer = caller.post(path_of(name), BODIES.get(name, '{"name": "mine"}'))
-            else:
+            if method == "DELETE":
                 answer = caller.delete(own_token(name, person))
+            else:
+                send = caller.post if method == "POST" else caller.patch
+                answer = send(path_of(name), BODIES.get(name, '{"name": "mine"}'))
             # Who may, and asks a source that cannot, reads so.
             if answer.status_code in (200, 201, 204, 409):
                 allowed.add(person)

@@ -153,3 +153,57 @@ def test_no_value_of_a_setting_is_more_than_refused(kind):
             config = {one.name: "x" for one in adapter.settings if one.required}
             with contextlib.suppress(BadConfig):
                 adapter.check_config({**config, setting.name: value})
+
+
+# Connecting and changing
+
+
+def test_source_is_connected_and_told_without_its_secret(by_token, stub):
+    wanted = {"kind": "langfuse", "name": "By API", "project": "Search", "config": stub.config}
+    answer = by_token("ada", "write").post("/api/v1/sources", json.dumps(wanted))
+    assert answer.status_code == 201
+    told = answer.json()
+    assert (told["name"], told["project"], told["interval_s"]) == ("By API", "search", 60)
+    assert SECRET not in answer.content.decode()
+    source = Source.objects.get(pk=told["id"])
+    assert source_secrets.opened(source)["secret_key"] == SECRET
+    record = Audit.objects.get(action="source.add")
+    assert (record.via, record.object_id) == ("api", str(source.pk))
+
+
+def test_source_is_changed_in_what_is_named(by_token, langfuse):
+    client, address = by_token("ada", "write"), f"/api/v1/sources/{langfuse.pk}"
+    wanted = {"config": {"page_size": 20}, "enabled": False}
+    answer = client.patch(address, json.dumps(wanted))
+    assert (answer.status_code, answer.json()["enabled"]) == (200, False)
+    langfuse.refresh_from_db()
+    assert (langfuse.name, langfuse.interval_s, langfuse.enabled) == ("Langfuse", 60, False)
+    assert langfuse.config["page_size"] == 20
+    assert source_secrets.opened(langfuse)["secret_key"] == SECRET
+    done = Audit.objects.filter(via="api").values_list("action", flat=True).order_by("id")
+    assert list(done) == ["source.change", "source.switch_off"]
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted", "field"),
+    [
+        ("post", {"kind": "nonsense", "name": "New"}, "kind"),
+        ("post", {"kind": "otlp", "name": "Langfuse", "project": "P"}, "name"),
+        ("post", {"kind": "otlp", "name": "New"}, "project"),
+        ("post", {"kind": "otlp", "name": "New", "project": "P", "gpu_count": 8}, "gpu_count"),
+        ("post", {"kind": "langfuse", "name": "New", "project": "P"}, "config.url"),
+        ("post", {"name": "New"}, "kind"),
+        ("post", {"kind": "otlp", "name": "New", "project": "P", "colour": 1}, "colour"),
+        ("patch", {"interval_s": 1}, "interval_s"),
+        ("patch", {"config": {"url": "ftp://x"}}, "config.url"),
+        ("patch", {"config": {"colour": "red"}}, "config.colour"),
+        ("patch", {"name": ""}, "name"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_field(by_token, langfuse, method, wanted, field):
+    before, records = Source.objects.count(), Audit.objects.count()
+    address = "/api/v1/sources" + (f"/{langfuse.pk}" if method == "patch" else "")
+    answer = getattr(by_token("ada", "write"), method)(address, json.dumps(wanted))
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert (Source.objects.count(), Audit.objects.count()) == (before, records)
