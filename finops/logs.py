@@ -47,6 +47,8 @@ def configure_logging(style: str, level: str) -> None:
                 # The middleware logs each request once, with its id; this would log it twice.
                 "django.server": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                # A line for each request to Triton or a source, and the whole address with it.
+                "httpx": {"level": "WARNING"},
             },
         }
     )

@@ -54,7 +54,8 @@ def _parallel(arguments: Sequence[str]) -> tuple[str, ...]:
     named = [one for one in arguments if (REPOSITORY / one.split("::")[0]).exists()]
     if named or any(one.startswith(("-n", "--pdb")) for one in arguments):
         return ()
-    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    # One more than there are processors: now and then a test waits for a lease or a server.
+    count = min((os.cpu_count() or 1) + 1, MOST_WORKERS)
     return ("-n", str(count), "--dist", "loadscope", "--no-loadscope-reorder")
 
 

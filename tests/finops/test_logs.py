@@ -37,3 +37,9 @@ def test_traceback_tells_where_and_no_local_variable(json_handler):
     assert told["exc_type"] == "ValueError"
     assert told["frames"][-1]["name"] == "failing"
     assert "hunter2" not in said
+
+
+def test_addresses_asked_are_not_logged():
+    """A query may hold what is nobody's business, and a busy day has a million of them."""
+    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+    assert logging.getLogger("httpx").isEnabledFor(logging.WARNING)

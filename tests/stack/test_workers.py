@@ -39,7 +39,7 @@ def test_part_of_the_suite_runs_on_one_processor(arguments):
 
 def test_whole_suite_runs_on_all_processors(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert throwaway._parallel(["-q", "--durations=0"])[:2] == ("-n", "2")
+    assert throwaway._parallel(["-q", "--durations=0"])[:2] == ("-n", "3")
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     assert throwaway._parallel([])[:2] == ("-n", str(throwaway.MOST_WORKERS))
 
