@@ -45,6 +45,24 @@ class SettingsForm(forms.Form):
         for setting in adapter.settings:
             self.fields[f"{SETTING}{setting.name}"] = setting_field(setting)
 
+    @property
+    def limits(self) -> list[forms.BoundField]:
+        """Numbers with a usual value, such as a time limit: seldom anybody's first concern."""
+        return [
+            self[f"{SETTING}{setting.name}"]
+            for setting in self.adapter.settings
+            if isinstance(setting.default, int) and not setting.required
+        ]
+
+    @property
+    def others(self) -> list[forms.BoundField]:
+        limits = {field.name for field in self.limits}
+        return [field for field in self.visible_fields() if field.name not in limits]
+
+    @property
+    def limits_are_wrong(self) -> bool:
+        return any(field.errors for field in self.limits)
+
     def _owner_fields(self) -> None:
         """None: whose facts they are stays as it is."""
 

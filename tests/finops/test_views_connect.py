@@ -419,3 +419,14 @@ def test_form_of_every_kind_opens_for_change(sign_in, kind):
     response = sign_in("ada").get(f"/sources/{source.pk}/edit")
     assert response.status_code == 200
     assert f"One of {kind}" in response.text
+
+
+def test_limits_are_folded_until_one_is_wrong(sign_in, langfuse, stub):
+    client, address = sign_in("ada"), f"/sources/{langfuse.pk}/edit"
+    folded = client.get(address).text
+    assert '<details class="terms">' in folded
+    inside = folded.split('<details class="terms">')[1].split("</details>")[0]
+    assert 'name="config.page_size"' in inside
+    assert 'name="config.url"' not in inside
+    wrong = client.post(address, changed(stub, **{"config.page_size": "5000"}))
+    assert '<details class="terms" open>' in wrong.text
