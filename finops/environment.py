@@ -17,6 +17,7 @@ LAUNCHER_ONLY = frozenset(
     {
         *("HOME", "PORT", "REQUIRE"),
         *("PROBE_URL", "PROBE_TOKEN", "PROBE_POOL", "PROBE_HOST", "PROBE_SPOOL"),
+        *("PROBE_TOKEN_FILE", "PROBE_METRICS_ADDRESS"),
     }
 )
 """Read by `./run`, the probe and the tests, not by the application."""

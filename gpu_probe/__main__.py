@@ -1,7 +1,7 @@
 """`python -m gpu_probe`: read the GPUs at an interval, keep each batch on disk, push it.
 
-Knows the command line, the environment's defaults and the exit codes. Refuses to run without a
-driver: no telemetry is said in one sentence (exit code 3), never sent as zeros.
+Knows the command line, the environment's defaults and what ends with which exit code. Refuses to
+run without a driver: no telemetry is said in one sentence, never sent as zeros.
 """
 
 from __future__ import annotations
@@ -10,34 +10,26 @@ import argparse
 import logging
 import math
 import os
-import signal
 import socket
 import sys
-import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gpu_probe import __version__
-from gpu_probe.nvml import NoNvml, Nvml
-from gpu_probe.send import Outcome, Sender, TokenError, endpoint
+from gpu_probe.asking import NoNvml
+from gpu_probe.exits import EXIT_NO_GPU, EXIT_NO_NVML, EXIT_NO_SPOOL, EXIT_OK
+from gpu_probe.nvml import MOST_PROCESSES, Nvml
+from gpu_probe.running import Display, Probe, look, push_once, push_until_stopped
+from gpu_probe.send import Sender, TokenError, endpoint
+from gpu_probe.serve import AddressError, MetricsServer, parse_address
 from gpu_probe.spool import SpoolError
-from gpu_probe.wire import Batch, WireError, encode
+from gpu_probe.wire import MAX_PROCESSES, WireError
 
 log = logging.getLogger("gpu_probe")
 
-EXIT_OK = 0
-EXIT_NOT_DELIVERED = 1  # --once: the batch is kept on disk, the server does not have it
-EXIT_USAGE = 2
-EXIT_NO_NVML = 3
-EXIT_NO_SPOOL = 4
-EXIT_SENDER_DIED = 5
-
-# After SIGTERM: with the reading under way, well inside the ten seconds that Docker waits to kill.
-LAST_SENDS_S = 3.0
-STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+METRICS_ADDRESS = "127.0.0.1:9835"
 
 _EPILOG = """\
 environment (an option given here wins):
@@ -47,11 +39,18 @@ environment (an option given here wins):
   BREAKEVEN_PROBE_POOL         --pool
   BREAKEVEN_PROBE_HOST         --host
   BREAKEVEN_PROBE_SPOOL        --spool
+  BREAKEVEN_PROBE_METRICS_ADDRESS  --metrics-address
   HTTPS_PROXY, SSL_CERT_FILE   are honoured as usual
 
 exit codes:
-  0 stopped as asked · 1 --once: not delivered, kept in the spool · 2 wrong command line
-  3 no NVIDIA driver, library or GPU · 4 the spool directory cannot be used · 5 internal error
+  0 stopped as asked
+  1 --once: not delivered, kept in the spool
+  2 wrong command line, or an address or token file that cannot be used
+  3 no NVIDIA driver or library (or no nvidia-ml-py)
+  4 the spool directory cannot be used
+  5 internal error
+  6 the driver works and sees no GPU
+  7 the server refuses the token; nothing is lost, it waits in the spool
 
 examples:
   python -m gpu_probe --once --print
@@ -66,22 +65,23 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
-    if not options.url and not options.print:
-        parser.error("say where to push with --url, or use --print to only look")
+    if not options.url and not options.print and options.metrics_address is None:
+        parser.error(
+            "say where to push with --url, use --metrics-address to only serve Prometheus,"
+            " or --print to only look"
+        )
     try:
         if options.url:
             _check_delivery(options)
     except (ValueError, TokenError) as error:
         parser.error(str(error))
     try:
-        with Nvml() as nvml:
-            probe = Probe(nvml, options.host, options.pool)
-            return _push(probe, options) if options.url else _look(probe, options)
-    except WireError as error:
+        return _run(options)
+    except (WireError, AddressError) as error:
         # The readings are checked one by one, so this is the host, the pool or the driver's name.
         parser.error(str(error))
     except NoNvml as error:
-        return _give_up(error, EXIT_NO_NVML)
+        return _give_up(error, EXIT_NO_GPU if error.has_driver else EXIT_NO_NVML)
     except SpoolError as error:
         return _give_up(error, EXIT_NO_SPOOL)
     except BrokenPipeError:
@@ -90,33 +90,46 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_OK
 
 
-class Probe:
-    """Turns readings into batches; one object is one boot_id."""
+def _run(options: argparse.Namespace) -> int:
+    with Nvml(most_processes=options.processes, process_names=options.process_names) as nvml:
+        probe = Probe(nvml, options.host, options.pool)
+        server = _metrics_server(options)
+        with closing(server) if server else nullcontext():
+            display = Display(probe, server, options.print)
+            return _push(probe, display, options) if options.url else look(probe, display, options)
 
-    def __init__(self, nvml: Nvml, host: str, pool: str) -> None:
-        self._nvml = nvml
-        self._host = host
-        self._pool = pool
-        self._boot_id = uuid.uuid4().hex
-        self._next_sequence = 0
 
-    def batch(self) -> Batch | None:
-        """None when no GPU answers: the silence is unknown, and nothing is sent for it."""
-        readings = self._nvml.readings()
-        if not readings:
-            return None
-        batch = Batch(
-            host=self._host,
-            pool=self._pool,
-            probe_version=__version__,
-            driver_version=self._nvml.driver_version,
-            boot_id=self._boot_id,
-            sequence=self._next_sequence,
-            simulated=False,
-            readings=tuple(readings),
-        )
-        self._next_sequence += 1
-        return batch
+def _push(probe: Probe, display: Display, options: argparse.Namespace) -> int:
+    options.spool = options.spool or _default_spool()
+    sender = Sender(
+        options.url,
+        lambda: read_token(options.token_file),
+        options.spool,
+        timeout_s=options.timeout,
+        max_spool_bytes=int(options.spool_max_mib * 2**20),
+        max_spool_age_s=options.spool_max_days * 86_400.0,
+    )
+    with closing(sender):
+        if options.retry_rejected:
+            log.info("%d refused batches will be sent again", sender.spool.retry_rejected())
+        if options.once:
+            return push_once(probe, display, sender)
+        return push_until_stopped(probe, display, sender, options)
+
+
+def _metrics_server(options: argparse.Namespace) -> MetricsServer | None:
+    """None for --once and where it is off. An address nobody chose must not stop the readings."""
+    if options.once or options.metrics_address == "off":
+        return None
+    if options.metrics_address is not None:
+        return MetricsServer(*options.metrics_address)
+    if not options.url:
+        return None
+    try:
+        return MetricsServer(*parse_address(METRICS_ADDRESS))
+    except AddressError as error:
+        log.warning("%s Readings go on without it.", error)
+        return None
 
 
 def read_token(token_file: Path | None) -> str:
@@ -142,111 +155,6 @@ def _check_delivery(options: argparse.Namespace) -> None:
     read_token(options.token_file)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         log.warning("%s is not encrypted: the token can be read on the way; use https", options.url)
-
-
-def _look(probe: Probe, options: argparse.Namespace) -> int:
-    if options.once:
-        return EXIT_OK if _show(probe) else EXIT_NOT_DELIVERED
-    _hold_stop_signals()
-    for _ in _ticks(options.interval):
-        _show(probe)
-    return EXIT_OK
-
-
-def _show(probe: Probe) -> bool:
-    batch = probe.batch()
-    if batch is None:
-        log.error("no GPU answers")
-        return False
-    _print(batch)
-    return True
-
-
-def _push(probe: Probe, options: argparse.Namespace) -> int:
-    options.spool = options.spool or _default_spool()
-    sender = Sender(
-        options.url,
-        lambda: read_token(options.token_file),
-        options.spool,
-        timeout_s=options.timeout,
-        max_spool_bytes=int(options.spool_max_mib * 2**20),
-        max_spool_age_s=options.spool_max_days * 86_400.0,
-    )
-    try:
-        if options.retry_rejected:
-            log.info("%d refused batches will be sent again", sender.spool.retry_rejected())
-        if options.once:
-            return _push_once(probe, sender, options)
-        return _push_until_stopped(probe, sender, options)
-    finally:
-        sender.close()
-
-
-def _push_until_stopped(probe: Probe, sender: Sender, options: argparse.Namespace) -> int:
-    _hold_stop_signals()
-    thread = threading.Thread(target=sender.run, name="sender", daemon=True)
-    thread.start()
-    log.info("reading every %g s, pushing to %s", options.interval, sender.endpoint)
-    try:
-        for _ in _ticks(options.interval):
-            if not thread.is_alive():
-                log.critical("the sender stopped; what is not sent stays in %s", options.spool)
-                return EXIT_SENDER_DIED
-            _sample(probe, sender, options)
-    finally:
-        sender.stop()
-        thread.join(LAST_SENDS_S)
-    log.info("stopped; %d batches wait in %s", sender.spool.waiting_count, options.spool)
-    return EXIT_OK
-
-
-def _push_once(probe: Probe, sender: Sender, options: argparse.Namespace) -> int:
-    rejected_before = sender.spool.rejected_count
-    kept = _sample(probe, sender, options)
-    step = sender.drain()
-    delivered = step.outcome is Outcome.EMPTY and sender.spool.rejected_count == rejected_before
-    return EXIT_OK if kept and delivered else EXIT_NOT_DELIVERED
-
-
-def _sample(probe: Probe, sender: Sender, options: argparse.Namespace) -> bool:
-    batch = probe.batch()
-    if batch is None:
-        log.error("no GPU answers; nothing is sent for this moment")
-        return False
-    if options.print:
-        _print(batch)
-    try:
-        sender.keep(batch)
-    except OSError as error:
-        # A full disk must not end the readings: sending makes room again.
-        log.error("a sample is lost: %s cannot be written (%s)", options.spool, error)
-        return False
-    return True
-
-
-def _hold_stop_signals() -> None:
-    """From here a stop is seen only in `_ticks`: never between a sample and its spool file.
-
-    Called before the sender's thread starts, which inherits it.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-
-
-def _ticks(interval_s: float) -> Iterator[None]:
-    """Now, then every interval until SIGTERM or SIGINT."""
-    due = time.monotonic()
-    while True:
-        yield
-        now = time.monotonic()
-        # Missed beats are skipped, not made up for: one late reading is not two.
-        due += interval_s * max(1, math.ceil((now - due) / interval_s))
-        if signal.sigtimedwait(STOP_SIGNALS, due - now) is not None:
-            return
-
-
-def _print(batch: Batch) -> None:
-    sys.stdout.write(encode(batch).decode("utf-8") + "\n")
-    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -321,6 +229,27 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="first send again what the server refused earlier (kept in DIR/rejected)",
     )
+    parser.add_argument(
+        "--metrics-address",
+        type=_address,
+        metavar="HOST:PORT",
+        default=told("BREAKEVEN_PROBE_METRICS_ADDRESS") or None,
+        help="where Prometheus may read /metrics, or 'off'"
+        f" (default: {METRICS_ADDRESS}, beside --url)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=_whole_to(MAX_PROCESSES),
+        metavar="N",
+        default=MOST_PROCESSES,
+        help="how many processes of each GPU are told, those with most memory; all are counted"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--process-names",
+        action="store_true",
+        help="also send the programs' names (never their arguments); without it only ids",
+    )
     parser.add_argument("--once", action="store_true", help="read once, push once, and end")
     parser.add_argument(
         "--print", action="store_true", help="write each batch to stdout, one JSON a line"
@@ -340,6 +269,24 @@ def _number_from(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def _whole_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or int(text) > most:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from 0 to {most}")
+        return int(text)
+
+    return number
+
+
+def _address(text: str) -> tuple[str, int] | str:
+    if text == "off":
+        return text
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _default_spool() -> Path:

@@ -32,14 +32,14 @@ from gpu_probe.wire import Batch, encode
 log = logging.getLogger("gpu_probe")
 
 SAMPLES_PATH = "/v1/gpu-samples"
-PERMANENT_STATUSES = frozenset({400, 401, 403, 413, 422})
+PERMANENT_STATUSES = frozenset({400, 413, 422})
 TOKEN_STATUSES = frozenset({401, 403})
 MAX_ANSWER_BYTES = 64 * 1024
 FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 300.0
 # A server that asks for a year of silence has a bug, and the spool would overflow meanwhile.
 MAX_RETRY_AFTER_S = 3600.0
-# A refused token refuses every batch. Waiting keeps the backlog from following the first one.
+# A refused token says nothing about the batch: it stays first in line until the token is mended.
 TOKEN_WAIT_S = 60.0
 
 
@@ -53,6 +53,7 @@ class Outcome(Enum):
     EMPTY = "empty"
     MISSING = "missing"
     FAILED = "failed"
+    TOKEN_REFUSED = "token refused"  # noqa: S105 - what became of it, not a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Sender:
         self._clock = clock
         self._jitter = jitter
         self._failures = 0
+        self.delivered_count = 0
+        self.is_token_refused = False
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._stopping = threading.Event()
         self._something_to_do = threading.Event()
@@ -151,6 +154,8 @@ class Sender:
     def _settle(self, kept: Kept, status: int, answer: bytes, retry_after: str | None) -> Step:
         if status == 200 and _is_json_object(answer):
             return self._sent(kept, answer)
+        if status in TOKEN_STATUSES:
+            return self._token_refused(status, answer)
         if status in PERMANENT_STATUSES:
             return self._rejected(kept, status, answer)
         return self._failed(self._puzzled(status, answer), retry_after)
@@ -176,6 +181,8 @@ class Sender:
 
     def _sent(self, kept: Kept, answer: bytes) -> Step:
         self.spool.remove(kept)
+        self.delivered_count += 1
+        self.is_token_refused = False
         if self._failures:
             log.info("the server takes batches again; %d wait", self.spool.waiting_count)
         self._failures = 0
@@ -185,14 +192,27 @@ class Sender:
         said = f"HTTP {status}: {_readable(answer)}"
         path = self.spool.reject(kept, said + "\n")
         self._failures = 0
-        wait_s = TOKEN_WAIT_S if status in TOKEN_STATUSES else 0.0
         log.error(
             "the server refused a batch (%s); it is kept in %s; after the cause is mended,"
             " start with --retry-rejected to send it again",
             said,
             path,
         )
-        return Step(Outcome.REJECTED, said, wait_s)
+        return Step(Outcome.REJECTED, said)
+
+    def _token_refused(self, status: int, answer: bytes) -> Step:
+        self.spool.put_back()
+        self._failures += 1
+        self.is_token_refused = True
+        said = f"HTTP {status}: {_readable(answer)}"
+        log.error(
+            "the server refuses the token (%s); %d batches wait on disk; put a new one in place,"
+            " as Breakeven's page of the source gives it, next try in %.0f s",
+            said,
+            self.spool.waiting_count,
+            TOKEN_WAIT_S,
+        )
+        return Step(Outcome.TOKEN_REFUSED, said, TOKEN_WAIT_S)
 
     def _failed(self, reason: str, retry_after: str | None) -> Step:
         self.spool.put_back()

@@ -102,6 +102,10 @@ class Spool:
         return len(self._waiting.batches)
 
     @property
+    def waiting_bytes(self) -> int:
+        return self._waiting.size_bytes
+
+    @property
     def rejected_count(self) -> int:
         return len(self._rejected.batches)
 

@@ -3,6 +3,8 @@
 Knows the fields, their units, their limits and the version. Pure and stdlib only: no NVML, no
 network, no clock, no prices. It refuses a batch it cannot vouch for and names the field and the
 fix; it never repairs a value. In a reading None means unknown or unsupported, never 0.
+
+A batch of an older version is taken as what it said then: fields that came later are unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+OLDEST_VERSION = 1
 
 MAX_READINGS = 1024
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -25,6 +28,12 @@ MAX_POWER_W = (
 MAX_CLOCK_MHZ = 10_000
 MIN_TEMPERATURE_C, MAX_TEMPERATURE_C = -60, 250
 MAX_PROCESS_COUNT = 1_000_000
+MAX_PROCESSES = 100  # those that are named; all are counted
+MAX_MIG_INSTANCES = 64
+MAX_PID = 2**31 - 1
+MAX_XID = 100_000
+MAX_ROWS = 1_000_000
+MAX_XID_ERRORS = 1_000_000  # between two readings
 MAX_COUNTER = 2**63 - 1  # a signed 64-bit column
 EARLIEST_AT = 1_577_836_800.0  # 2020-01-01: a host clock that was never set starts in 1970
 LATEST_AT = 4_102_444_800.0  # 2100-01-01: milliseconds sent as seconds land far beyond
@@ -37,6 +46,29 @@ class WireError(ValueError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuProcess:
+    """A compute process that holds memory of a GPU."""
+
+    pid: int  # as the host counts, also where the probe runs in a container
+    memory_used_bytes: int | None = None
+    name: str | None = None  # the program's name, only where the probe was told to send names
+    mig_uuid: str | None = None  # the MIG instance it runs on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigInstance:
+    """A slice of a GPU. NVML knows its memory, never its utilisation."""
+
+    uuid: str
+    profile: str | None = None  # as in 3g.40gb
+    gpu_instance_id: int | None = None
+    compute_instance_id: int | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    memory_reserved_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +92,17 @@ class GpuReading:
     ecc_uncorrected_errors: int | None = None  # a counter since the driver was loaded
     mig_mode: bool | None = None
     process_count: int | None = None  # compute processes
+    # Since version 2.
+    lost: bool = False  # the driver says that it is lost: everything else is unknown
+    ecc_corrected_errors: int | None = None  # a counter since the driver was loaded
+    remapped_rows_corrected: int | None = None  # memory rows replaced, over the GPU's life
+    remapped_rows_uncorrected: int | None = None
+    remapped_rows_pending: bool | None = None  # rows wait for a reset to be replaced
+    remapped_rows_failed: bool | None = None  # a row could not be replaced: time for a new GPU
+    xid_errors: int | None = None  # errors the driver reported since the reading before
+    last_xid: int | None = None  # the code of the newest, of this run of the probe
+    mig_instances: tuple[MigInstance, ...] | None = None  # () is none, None is unknown
+    processes: tuple[GpuProcess, ...] | None = None  # those with most memory, the most first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +160,7 @@ Check = Callable[[str, object], Any]
 def _text(most_chars: int) -> Check:
     def check(field: str, value: object) -> str:
         if not isinstance(value, str):
-            raise WireError(field, f"must be text, not {_kind(value)}")
+            raise WireError(field, f"must be text, not {_name_of(value)}")
         if not value.strip():
             raise WireError(field, "is empty; every batch must say it")
         if len(value) > most_chars:
@@ -133,7 +176,7 @@ def _whole(least: int, most: int, hint: str) -> Check:
     def check(field: str, value: object) -> int:
         # bool is an int in Python, and true is no count.
         if isinstance(value, bool) or not isinstance(value, int):
-            raise WireError(field, f"must be a whole number, not {_kind(value)}; {hint}")
+            raise WireError(field, f"must be a whole number, not {_name_of(value)}; {hint}")
         if not least <= value <= most:
             raise WireError(field, f"must be from {least} to {most}; {hint}")
         return value
@@ -144,7 +187,7 @@ def _whole(least: int, most: int, hint: str) -> Check:
 def _number(least: float, most: float, hint: str) -> Check:
     def check(field: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise WireError(field, f"must be a number, not {_kind(value)}; {hint}")
+            raise WireError(field, f"must be a number, not {_name_of(value)}; {hint}")
         if isinstance(value, float) and not math.isfinite(value):
             raise WireError(field, f"must be finite, not {value}; send null for unknown")
         if not least <= value <= most:
@@ -156,7 +199,7 @@ def _number(least: float, most: float, hint: str) -> Check:
 
 def _boolean(field: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise WireError(field, f"must be true or false, not {_kind(value)}")
+        raise WireError(field, f"must be true or false, not {_name_of(value)}")
     return value
 
 
@@ -164,12 +207,48 @@ def _or_unknown(check: Check) -> Check:
     return lambda field, value: None if value is None else check(field, value)
 
 
+def _each(kind: type[Any], checks: dict[str, Check], most: int) -> Check:
+    """A list of objects with exactly these fields."""
+
+    def check(field: str, value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise WireError(field, f"must be a list, not {_name_of(value)}")
+        if len(value) > most:
+            raise WireError(field, f"has {len(value)}; at most {most} are taken")
+        return tuple(one(f"{field}[{at}]", item) for at, item in enumerate(value))
+
+    def one(field: str, item: object) -> Any:
+        if not isinstance(item, dict):
+            raise WireError(field, f"must be an object, not {_name_of(item)}")
+        _check_names(f"{field}.", item, set(checks))
+        return kind(**{name: ok(f"{field}.{name}", item[name]) for name, ok in checks.items()})
+
+    return check
+
+
 _UNKNOWN = "send null for unknown"
 _MEMORY = _or_unknown(_whole(0, MAX_MEMORY_BYTES, f"the unit is bytes, {_UNKNOWN}"))
 _POWER = _or_unknown(_number(0.0, MAX_POWER_W, f"the unit is watts, {_UNKNOWN}"))
 _COUNTER = _or_unknown(_whole(0, MAX_COUNTER, _UNKNOWN))
 
-_READING_CHECKS: dict[str, Check] = {
+_PROCESS_CHECKS: dict[str, Check] = {
+    "pid": _whole(0, MAX_PID, "it is the host's process id"),
+    "memory_used_bytes": _MEMORY,
+    "name": _or_unknown(_text(128)),
+    "mig_uuid": _or_unknown(_text(96)),
+}
+
+_MIG_CHECKS: dict[str, Check] = {
+    "uuid": _text(96),
+    "profile": _or_unknown(_text(64)),
+    "gpu_instance_id": _or_unknown(_whole(0, 1023, _UNKNOWN)),
+    "compute_instance_id": _or_unknown(_whole(0, 1023, _UNKNOWN)),
+    "memory_used_bytes": _MEMORY,
+    "memory_total_bytes": _MEMORY,
+    "memory_reserved_bytes": _MEMORY,
+}
+
+_FIRST_CHECKS: dict[str, Check] = {
     "uuid": _text(96),
     "index": _whole(0, MAX_GPU_INDEX, "it is NVML's device index"),
     "name": _text(128),
@@ -191,6 +270,22 @@ _READING_CHECKS: dict[str, Check] = {
     "process_count": _or_unknown(_whole(0, MAX_PROCESS_COUNT, _UNKNOWN)),
 }
 
+_READING_CHECKS: dict[str, Check] = {
+    **_FIRST_CHECKS,
+    "lost": _boolean,
+    "ecc_corrected_errors": _COUNTER,
+    "remapped_rows_corrected": _or_unknown(_whole(0, MAX_ROWS, _UNKNOWN)),
+    "remapped_rows_uncorrected": _or_unknown(_whole(0, MAX_ROWS, _UNKNOWN)),
+    "remapped_rows_pending": _or_unknown(_boolean),
+    "remapped_rows_failed": _or_unknown(_boolean),
+    "xid_errors": _or_unknown(_whole(0, MAX_XID_ERRORS, _UNKNOWN)),
+    "last_xid": _or_unknown(_whole(0, MAX_XID, _UNKNOWN)),
+    "mig_instances": _or_unknown(_each(MigInstance, _MIG_CHECKS, MAX_MIG_INSTANCES)),
+    "processes": _or_unknown(_each(GpuProcess, _PROCESS_CHECKS, MAX_PROCESSES)),
+}
+
+_CHECKS_OF_VERSION = {1: _FIRST_CHECKS, WIRE_VERSION: _READING_CHECKS}
+
 _BATCH_CHECKS: dict[str, Check] = {
     "host": _text(255),
     "pool": _text(100),
@@ -205,29 +300,30 @@ _BATCH_CHECKS: dict[str, Check] = {
 def _batch(plain: object) -> Batch:
     # The version first: of another version nothing else can be judged.
     if not isinstance(plain, dict):
-        raise WireError("body", f"must be one JSON object, not {_kind(plain)}")
+        raise WireError("body", f"must be one JSON object, not {_name_of(plain)}")
     version = plain.get("version")
-    if type(version) is not int or version != WIRE_VERSION:
+    if type(version) is not int or version not in _CHECKS_OF_VERSION:
         told = "nothing" if version is None else repr(version)[:40]
         raise WireError(
             "version",
-            f"says {told}, this side speaks {WIRE_VERSION}; bring probe and server to one release",
+            f"says {told}, this side speaks {OLDEST_VERSION} to {WIRE_VERSION};"
+            " bring probe and server to one release",
         )
     _check_names("", plain, {field.name for field in fields(Batch)})
     values = {name: check(name, plain[name]) for name, check in _BATCH_CHECKS.items()}
-    return Batch(**values, version=WIRE_VERSION, readings=_readings(plain["readings"]))
+    return Batch(**values, readings=_readings(plain["readings"], version))
 
 
-def _readings(plain: object) -> tuple[GpuReading, ...]:
+def _readings(plain: object, version: int) -> tuple[GpuReading, ...]:
     if not isinstance(plain, list):
-        raise WireError("readings", f"must be a list, not {_kind(plain)}")
+        raise WireError("readings", f"must be a list, not {_name_of(plain)}")
     if not plain:
         raise WireError("readings", "is empty; send no batch when no GPU answered")
     if len(plain) > MAX_READINGS:
         raise WireError(
             "readings", f"has {len(plain)}; at most {MAX_READINGS} are taken, split the batch"
         )
-    readings = tuple(_reading(f"readings[{i}].", item) for i, item in enumerate(plain))
+    readings = tuple(_reading(f"readings[{i}].", item, version) for i, item in enumerate(plain))
     seen: set[tuple[str, float]] = set()
     for i, reading in enumerate(readings):
         if (reading.uuid, reading.at) in seen:
@@ -239,12 +335,13 @@ def _readings(plain: object) -> tuple[GpuReading, ...]:
     return readings
 
 
-def _reading(prefix: str, plain: object) -> GpuReading:
+def _reading(prefix: str, plain: object, version: int = WIRE_VERSION) -> GpuReading:
     if not isinstance(plain, dict):
-        raise WireError(prefix.rstrip("."), f"must be an object, not {_kind(plain)}")
-    _check_names(prefix, plain, set(_READING_CHECKS))
+        raise WireError(prefix.rstrip("."), f"must be an object, not {_name_of(plain)}")
+    checks = _CHECKS_OF_VERSION[version]
+    _check_names(prefix, plain, set(checks), version)
     reading = GpuReading(
-        **{name: check(prefix + name, plain[name]) for name, check in _READING_CHECKS.items()}
+        **{name: check(prefix + name, plain[name]) for name, check in checks.items()}
     )
     used, total = reading.memory_used_bytes, reading.memory_total_bytes
     if used is not None and total is not None and used > total:
@@ -255,13 +352,13 @@ def _reading(prefix: str, plain: object) -> GpuReading:
     return reading
 
 
-def _check_names(prefix: str, plain: dict[str, object], known: set[str]) -> None:
+def _check_names(
+    prefix: str, plain: dict[str, object], known: set[str], version: int = WIRE_VERSION
+) -> None:
     for name in sorted(known - plain.keys()):
         raise WireError(prefix + name, "is missing; every field is sent, null where unknown")
     for name in sorted(plain.keys() - known):
-        raise WireError(
-            prefix + name[:60], f"is not a field of version {WIRE_VERSION}; leave it out"
-        )
+        raise WireError(prefix + name[:60], f"is not a field of version {version}; leave it out")
 
 
 def _check_size(body: bytes) -> None:
@@ -285,7 +382,7 @@ def _object_without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object
     return plain
 
 
-def _kind(value: object) -> str:
+def _name_of(value: object) -> str:
     return {
         type(None): "null",
         bool: "true/false",

@@ -14,9 +14,11 @@ from ingest.models import Gpu, Pool
 
 from .book import rows
 from .filters import Filters
+from .gpu_health import GpuHealth, GpuUse, health, use
 from .stamp import Stamped, newest, notes
 
 QUARTER_S = 900
+JOULES_PER_KWH = 3_600_000
 STEPS = (
     (2, "15 minutes", timedelta(minutes=15)),
     (8, "hour", timedelta(hours=1)),
@@ -38,11 +40,21 @@ class GpuRow:
     utilization_pct: float | None
     memory_used_bytes_max: int | None
     memory_total_bytes: int | None
+    memory_reserved_bytes: int | None
+    """Kept by the driver: neither used nor to be had."""
     power_w: float | None
+    power_limit_w: float | None
+    """The lowest that was in force."""
     energy_j: float | None
     throttled_samples: int
     coverage: float
     """Observed share of the window so far, 0 to 1."""
+    health: GpuHealth
+    use: GpuUse
+
+    @property
+    def energy_kwh(self) -> float | None:
+        return None if self.energy_j is None else self.energy_j / JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +84,9 @@ class PoolRow:
     """Paid, observed, and not busy."""
     unobserved: Decimal | None
     """Paid while nothing was observed: neither used nor idle."""
+    held_back: Decimal | None
+    """Paid and observed while something held the clocks back: paid, not fully delivered."""
+    held_back_share: float | None
     utilization: float | None
     """used / (used + idle), 0 to 1."""
     coverage: float
@@ -189,6 +204,7 @@ SELECT q.gpu_id,
     sum(q.power_w * q.covered_s)
         / nullif(sum(q.covered_s) FILTER (WHERE q.power_w IS NOT NULL), 0),
     sum(q.energy_j), sum(q.throttled_samples),
+    max(q.memory_reserved_bytes_max), min(q.power_limit_w),
     sum(q.covered_s) / greatest(extract(epoch FROM %(now)s - s.first)::float8, 1)
 FROM ingest_gpu_quarter q JOIN since s ON s.pool_id = q.pool_id
 WHERE q.at >= %(start)s AND q.at < %(end)s GROUP BY q.gpu_id, s.first"""
@@ -198,9 +214,13 @@ def _gpus(found: list[Pool], given: dict[str, Any]) -> dict[int, tuple[GpuRow, .
     if not found:
         return {}
     figures = {row[0]: row[1:] for row in rows(GPUS, given)}
+    well, listed = health(given), Gpu.objects.select_related("pool").order_by("host", "index", "pk")
+    users = use(listed)
     grouped: dict[int, tuple[GpuRow, ...]] = {}
-    for gpu in Gpu.objects.select_related("pool").order_by("host", "index", "pk"):
-        percent, memory, power, energy, throttled, coverage = figures.get(gpu.pk, (None,) * 6)
+    for gpu in listed:
+        percent, memory, power, energy, throttled, reserved, limit, coverage = figures.get(
+            gpu.pk, (None,) * 8
+        )
         row = GpuRow(
             id=gpu.pk,
             pool=gpu.pool.name,
@@ -212,10 +232,14 @@ def _gpus(found: list[Pool], given: dict[str, Any]) -> dict[int, tuple[GpuRow, .
             utilization_pct=percent,
             memory_used_bytes_max=memory,
             memory_total_bytes=gpu.memory_total_bytes,
+            memory_reserved_bytes=reserved,
             power_w=power,
+            power_limit_w=limit,
             energy_j=energy,
             throttled_samples=int(throttled or 0),
             coverage=min(1.0, coverage or 0.0),
+            health=well.get(gpu.pk, GpuHealth()),
+            use=users[gpu.pk],
         )
         grouped[gpu.pool_id] = (*grouped.get(gpu.pool_id, ()), row)
     return grouped
@@ -271,6 +295,7 @@ def _pool(
         used = used or Decimal(0)
         idle = CONTEXT.subtract(CONTEXT.subtract(allocated, used), unobserved)
     observed = None if idle is None else CONTEXT.add(used, idle)
+    share = _held_back_share(gpus)
     return PoolRow(
         id=pool.pk,
         name=pool.name,
@@ -283,9 +308,20 @@ def _pool(
         used=used if idle is not None else None,
         idle=idle,
         unobserved=unobserved,
+        held_back=None
+        if observed is None or share is None
+        else CONTEXT.multiply(observed, Decimal(repr(share))),
+        held_back_share=share,
         utilization=float(used / observed) if observed else None,
         coverage=coverage or 0.0,
         unpriced_hours=(unpriced or 0.0) * (pool.gpu_count or 1),
         models=models,
         gpus=gpus,
     )
+
+
+def _held_back_share(gpus: tuple[GpuRow, ...]) -> float | None:
+    """Of the time in which the pool's GPUs told what holds their clocks."""
+    told_s = sum(gpu.health.reasons_s or 0.0 for gpu in gpus)
+    held_s = sum(gpu.health.throttled_s or 0.0 for gpu in gpus)
+    return held_s / told_s if told_s else None

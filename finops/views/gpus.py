@@ -14,8 +14,10 @@ from finops.queries.gpus import GpuRow, PoolRow, PoolTable, UtilizationSeries, u
 from finops.queries.gpus import pools as pools_of
 from finops.templatetags import words
 
+from .event_marks import marked, marks_of
 from .figures import Chart, Figure, money_figure, point_label, stamped, unit_figure
-from .page import View, csv_action, needs, page
+from .gpus_health import health_table, users_table
+from .page import Action, View, csv_action, needs, page
 from .tables import (
     Cell,
     Column,
@@ -40,6 +42,8 @@ class PoolPanel:
     figures: list[Figure]
     models: Table
     gpus: Table
+    more: list[tuple[Table, Action]]
+    """How its GPUs are and who uses them, each with its CSV."""
 
 
 @needs("finops.view_bills")
@@ -58,8 +62,10 @@ def show(request: HttpRequest) -> HttpResponse:
         as_of=table.as_of,
         is_sample=table.is_sample,
         has_charts=bool(series.lines),
-        panels=[panel(pool, table) for pool in table.pools],
-        chart=utilization_chart(series) if series.lines else None,
+        panels=[panel(pool, table, view) for pool in table.pools],
+        chart=marked(utilization_chart(series), series.points, marks_of(view.filters))
+        if series.lines
+        else None,
         has_gpus=has_gpus,
         may_connect=request.user.has_perm("finops.manage_sources"),
     )
@@ -68,19 +74,32 @@ def show(request: HttpRequest) -> HttpResponse:
 @needs("finops.view_bills")
 @require_safe
 def as_csv(request: HttpRequest) -> HttpResponse:
-    """Every GPU of every pool, one table."""
-    view = View.of(request)
+    """Every GPU of every pool, one table; or the one of a pool that `of` names."""
+    view = View.of(request, "of")
     pools = pools_of(view.filters).pools
     rows = [row for pool in pools for row in gpu_table(pool).rows]
-    table = Table("gpus", "GPUs", GPU_COLUMNS, tuple(rows))
-    return csv_response(table, f"gpus-{view.filters.start}-{view.filters.end}.csv")
+    whole = Table("gpus", "GPUs", GPU_COLUMNS, tuple(rows))
+    others = {table.id: table for pool in pools for table in more_tables(pool)}
+    table = others.get(view.extra.get("of", ""), whole)
+    return csv_response(table, f"{table.id}-{view.filters.start}-{view.filters.end}.csv")
 
 
-def panel(pool: PoolRow, table: PoolTable) -> PoolPanel:
+def more_tables(pool: PoolRow) -> tuple[Table, ...]:
+    return (health_table(pool), users_table(pool)) if pool.gpus else ()
+
+
+def panel(pool: PoolRow, table: PoolTable, view: View) -> PoolPanel:
     hardware = pool.hardware or "hardware not named"
     counted = f"{pool.gpu_count} × " if pool.gpu_count else ""
     subtitle = f"{counted}{hardware}, serving as {pool.provider or 'no provider name'}"
-    return PoolPanel(pool, subtitle, pool_figures(pool, table), model_table(pool), gpu_table(pool))
+    return PoolPanel(
+        pool,
+        subtitle,
+        pool_figures(pool, table),
+        model_table(pool),
+        gpu_table(pool),
+        [(more, csv_action(view, "gpus-csv", of=more.id)) for more in more_tables(pool)],
+    )
 
 
 def pool_figures(pool: PoolRow, table: PoolTable) -> list[Figure]:
@@ -133,8 +152,26 @@ def pool_figures(pool: PoolRow, table: PoolTable) -> list[Figure]:
             tone="warn",
             **origin,
         ),
+        held_back_figure(pool, f"{slug}-held", missing or silent, origin),
         request_figure(pool, f"{slug}-request", origin),
     ]
+
+
+def held_back_figure(pool: PoolRow, id: str, reason: str, origin: dict[str, Any]) -> Figure:
+    share = pool.held_back_share
+    return money_figure(
+        id,
+        "Held back",
+        pool.held_back,
+        pool.currency,
+        reason=reason if share is not None else "No GPU said what holds its clocks back.",
+        note=f"{words.percent(share)} of the time that its GPUs told of."
+        if share is not None
+        else "",
+        definition="Paid and observed while heat, the power brake or the hardware held clocks back:"
+        " paid, not fully delivered. Being at the power limit is normal and not part of it.",
+        **origin,
+    )
 
 
 def request_figure(pool: PoolRow, id: str, origin: dict[str, Any]) -> Figure:
@@ -201,8 +238,8 @@ GPU_COLUMNS = (
     Column("Utilisation", number=True),
     Column("Memory, most", number=True),
     Column("Power, mean", number=True),
-    Column("Energy", number=True),
-    Column("Throttled", number=True, help="Samples in which its clock was held back"),
+    Column("Energy, kWh", number=True),
+    Column("Held back", number=True, help="Share of time in which its clock was held back"),
     Column("Observed", number=True, help="Share of the period with telemetry"),
     Column("Last seen"),
 )
@@ -228,9 +265,9 @@ def gpu_cells(gpu: GpuRow) -> tuple[Cell, ...]:
         words_cell(gpu.pool),
         share_cell(busy, meter=busy),
         memory_cell(gpu),
-        reading_cell(gpu.power_w, words.watts),
-        reading_cell(gpu.energy_j, words.energy),
-        count_cell(gpu.throttled_samples),
+        reading_cell(gpu.power_w, words.watts, limit_note(gpu)),
+        kwh_cell(gpu.energy_kwh),
+        share_cell(gpu.health.throttled_share, note=held_back_note(gpu)),
         share_cell(gpu.coverage),
         Cell(words.ago_text(gpu.last_seen_at), gpu.last_seen_at.isoformat(), gpu.last_seen_at),
     )
@@ -240,12 +277,36 @@ def memory_cell(gpu: GpuRow) -> Cell:
     used, whole = gpu.memory_used_bytes_max, gpu.memory_total_bytes
     if used is None:
         return unknown_cell()
-    note = f"of {words.size(whole)}" if whole else ""
-    return Cell(words.size(used), str(used), used, note=note)
+    notes = [f"of {words.size(whole)}"] if whole else []
+    if gpu.memory_reserved_bytes:
+        notes.append(f"{words.size(gpu.memory_reserved_bytes)} kept by the driver")
+    return Cell(words.size(used), str(used), used, note=", ".join(notes))
 
 
-def reading_cell(value: float | None, say) -> Cell:
-    return unknown_cell() if value is None else Cell(say(value), f"{value:.3f}", value)
+def reading_cell(value: float | None, say, note: str = "") -> Cell:
+    if value is None:
+        return unknown_cell(note=note)
+    return Cell(say(value), f"{value:.3f}", value, note=note)
+
+
+def limit_note(gpu: GpuRow) -> str:
+    return f"limit {words.watts(gpu.power_limit_w)}" if gpu.power_limit_w else ""
+
+
+def kwh_cell(value: float | None) -> Cell:
+    if value is None:
+        return unknown_cell()
+    text = f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
+    return Cell(text, f"{value:.6f}", value)
+
+
+def held_back_note(gpu: GpuRow) -> str:
+    reasons = (
+        ("thermal", gpu.health.thermal_share),
+        ("power brake", gpu.health.power_brake_share),
+        ("power cap", gpu.health.power_cap_share),
+    )
+    return ", ".join(f"{name} {words.percent(share)}" for name, share in reasons if share)
 
 
 def utilization_chart(series: UtilizationSeries) -> Chart:

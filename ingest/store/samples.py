@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -13,12 +14,14 @@ from typing import Any
 
 from django.utils import timezone
 
+from gpu_probe import wire
 from gpu_probe.wire import Batch, GpuReading
-from ingest import partitions
+from ingest import kept, partitions, quarantine
 from ingest.jobs import Lease
 from ingest.models import Source
 from ingest.records import EARLIEST, MAX_FUTURE, MetricRecord, Reject, SeriesKey
 
+from . import gpu_users
 from .counting import (
     Counts,
     copy_rows,
@@ -32,6 +35,8 @@ from .counting import (
     sealed_reject,
 )
 
+GPU_BATCH = "gpu.batch"
+"""How quarantine names a batch of one reading."""
 NOT_ADDED = "A reading says nothing without its neighbours, which are gone: the sums stay."
 
 
@@ -94,10 +99,11 @@ def _write_gpus(
     readings = {
         (reading.uuid, _at(reading)): reading
         for reading in batch.readings
-        if not _reading_refused(reading, refused)
+        if not _reading_refused(batch, reading, refused)
     }
     repeats = len(batch.readings) - len(readings) - (len(refused) - before)
     known = _gpu_ids(cursor, pool, batch, list(readings.values()))
+    gpu_users.keep(cursor, known, readings.values())
     moments += [at for _, at in readings]
     stored = _write(
         cursor,
@@ -141,6 +147,17 @@ GPU_COLUMNS = (
     ("temperature_c", "float8", "temperature_c"),
     ("clock_event_reasons", "int8", "clock_event_reasons"),
     ("ecc_uncorrected", "int8", "ecc_uncorrected_errors"),
+    ("memory_reserved_bytes", "int8", "memory_reserved_bytes"),
+    ("ecc_corrected", "int8", "ecc_corrected_errors"),
+    ("remapped_corrected", "int4", "remapped_rows_corrected"),
+    ("remapped_uncorrected", "int4", "remapped_rows_uncorrected"),
+    ("remap_pending", "bool", "remapped_rows_pending"),
+    ("remap_failed", "bool", "remapped_rows_failed"),
+    ("xid_errors", "int4", "xid_errors"),
+    ("last_xid", "int4", "last_xid"),
+    ("process_count", "int4", "process_count"),
+    ("is_mig", "bool", "mig_mode"),
+    ("is_lost", "bool", "lost"),
 )
 
 
@@ -197,7 +214,8 @@ def _metric_refused(record: MetricRecord, refused: list[Reject]) -> bool:
     elif not EARLIEST <= record.at <= timezone.now() + MAX_FUTURE:
         problem = ("impossible_time", "at", f"{record.at.isoformat()}: check the server's clock.")
     if problem:
-        refused.append(Reject(*problem, external_id=record.series.name))
+        named = Reject(*problem, external_id=record.series.name)
+        refused.append(kept.with_record(named, record))
     return problem is not None
 
 
@@ -205,12 +223,18 @@ def _at(reading: GpuReading) -> datetime:
     return datetime.fromtimestamp(reading.at, UTC)
 
 
-def _reading_refused(reading: GpuReading, refused: list[Reject]) -> bool:
+def _reading_refused(batch: Batch, reading: GpuReading, refused: list[Reject]) -> bool:
     """The wire has checked its values; only the server's clock can tell the future."""
     if _at(reading) <= timezone.now() + MAX_FUTURE:
         return False
     detail = f"{_at(reading).isoformat()} is over five minutes ahead. Check the host's clock."
-    refused.append(Reject("in_the_future", "at", detail, external_id=reading.uuid))
+    alone = json.loads(wire.encode(replace(batch, readings=(reading,))))
+    refused.append(
+        Reject(
+            "in_the_future", "at", detail, external_id=reading.uuid,
+            payload=quarantine.payload(alone), form=GPU_BATCH,
+        )
+    )  # fmt: skip
     return True
 
 

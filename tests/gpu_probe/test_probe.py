@@ -1,7 +1,10 @@
 """`python -m gpu_probe` as a service would run it: a real process, a real server, real signals."""
 
+import importlib.util
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -48,15 +51,46 @@ def test_what_once_could_not_deliver_goes_first_the_next_time(host, server):
 
 
 def test_a_refused_batch_is_told_and_can_be_sent_again(host, server):
-    server.will_answer(401, "token revoked")
+    server.will_answer(422, "of another pool")
     refused = host.probe(*host.push_arguments(server, "--once"))
     assert refused.returncode == 1
-    assert "the server refused a batch (HTTP 401: token revoked)" in refused.stderr
+    assert "the server refused a batch (HTTP 422: of another pool)" in refused.stderr
     again = host.probe(*host.push_arguments(server, "--once", "--retry-rejected"))
     assert again.returncode == 0
     assert server.batches[0] == server.batches[1]
     assert len(server.batches) == 3
     assert list((host.spool_path / "rejected").iterdir()) == []
+
+
+def test_a_refused_token_has_a_code_of_its_own_and_loses_nothing(host, server):
+    server.will_answer(401, "token revoked")
+    refused = host.probe(*host.push_arguments(server, "--once"))
+    assert refused.returncode == 7
+    assert "the server refuses the token (HTTP 401: token revoked)" in refused.stderr
+    assert host.probe(*host.push_arguments(server, "--once")).returncode == 0
+    first, again, second = server.batches
+    assert (first == again, second.boot_id == first.boot_id) == (True, False)
+
+
+def test_a_token_that_never_worked_ends_the_service(host, server):
+    server.will_answer(403, "no scope")
+    probe = host.start(*host.push_arguments(server, "--interval", "0.2"))
+    assert probe.wait(timeout=10) == 7
+    assert "the token never worked" in probe.stderr.read()
+
+
+def test_a_token_that_is_revoked_later_does_not_end_the_readings(host, server):
+    probe = host.start(*host.push_arguments(server, "--interval", "0.2"))
+    server.wait_for(1)
+    server.will_answer(401, "token revoked")
+    while "the server refuses the token" not in probe.stderr.readline():
+        pass
+    waiting = len(list(host.spool_path.glob("*.json.gz")))
+    deadline = time.monotonic() + 5
+    while len(list(host.spool_path.glob("*.json.gz"))) < waiting + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert probe.poll() is None
 
 
 def test_killed_between_sending_and_the_answer_the_same_batch_is_sent_again(host, server):
@@ -107,11 +141,14 @@ def test_a_stop_does_not_wait_for_a_server_that_hangs(host, server):
     assert re.search(r"stopped; [1-9]\d* batches wait", probe.stderr.read())
 
 
-def test_a_driver_that_goes_away_ends_the_probe_with_code_3_and_nothing_unsent(host, server):
+def test_a_driver_that_goes_away_stops_the_readings_and_nothing_is_unsent(host, server):
     probe = host.start(*host.push_arguments(server, "--interval", "0.2"))
     server.wait_for(2)
-    host.has({**H100, "handle": "!9"})
-    assert probe.wait(timeout=10) == 3
+    host.has({**H100, "handle": "!9"}, init="!9")
+    while "Readings go on when the driver is back." not in probe.stderr.readline():
+        pass
+    probe.send_signal(signal.SIGTERM)
+    assert probe.wait(timeout=10) == 0
     assert server.sequences == list(range(len(server.seen)))
     assert list(host.spool_path.glob("*.json.gz")) == []
 
@@ -130,16 +167,18 @@ def test_two_probes_cannot_share_a_spool(host, server):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say where to push with --url, or use --print to only look"),
+        ([], "use --metrics-address to only serve Prometheus, or --print to only look"),
         (["--url", "example.com"], "'example.com' is no web address; write it as https://"),
         (["--url", "http://127.0.0.1:1"], "There is no token; give --token-file or set"),
         (["--url", "http://127.0.0.1:1", "--token-file", "/nowhere"], "/nowhere cannot be read"),
         (["--print", "--interval", "0"], "argument --interval: 0 is no number from 0.2 to 3600"),
+        (["--print", "--processes", "101"], "argument --processes: 101 is no whole number from 0"),
+        (["--metrics-address", "9835"], "'9835' is no address; write it as 127.0.0.1:9835"),
         (["--print", "--interval", "nan"], "argument --interval: nan is no number from 0.2 to"),
     ],
 )
 def test_a_wrong_command_line_is_told_before_any_gpu_is_asked(arguments, said, capsys, monkeypatch):
-    for name in ("URL", "TOKEN", "TOKEN_FILE"):
+    for name in ("URL", "TOKEN", "TOKEN_FILE", "METRICS_ADDRESS"):
         monkeypatch.delenv(f"BREAKEVEN_PROBE_{name}", raising=False)
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -173,7 +212,8 @@ def test_a_reader_that_leaves_ends_the_probe_quietly(host):
 def test_help_names_every_variable_and_exit_code_of_the_program():
     source = (REPOSITORY / "gpu_probe/__main__.py").read_text()
     read = set(re.findall(r'(?:told|get)\(\s*"(BREAKEVEN_\w+)"', source))
-    codes = set(re.findall(r"^EXIT_\w+ = (\d)", source, re.MULTILINE))
+    exits = (REPOSITORY / "gpu_probe/exits.py").read_text()
+    codes = set(re.findall(r"^EXIT_\w+ = (\d)", exits, re.MULTILINE))
     help_text = subprocess.run(
         [sys.executable, "-m", "gpu_probe", "--help"],
         cwd=REPOSITORY,
@@ -184,6 +224,66 @@ def test_help_names_every_variable_and_exit_code_of_the_program():
     assert set(re.findall(r"BREAKEVEN_\w+", help_text)) == read
     described = help_text.split("exit codes:")[1].split("examples:")[0]
     assert set(re.findall(r"(?:^|·)\s+(\d)", described, re.MULTILINE)) == codes
+
+
+def test_the_probe_runs_where_nothing_but_pynvml_is_installed(host, server, tmp_path):
+    """`-S` is a Python without site-packages; on its path lie gpu_probe and one file more."""
+    shutil.copytree(REPOSITORY / "gpu_probe", tmp_path / "gpu_probe")
+    shutil.copy(importlib.util.find_spec("pynvml").origin, tmp_path)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-S", "-m", "gpu_probe"),
+            *host.push_arguments(server, "--once", "--process-names"),
+        ],
+        cwd=tmp_path,
+        env=host.environment(PYTHONPATH=""),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [r.uuid for r in server.batches[0].readings] == [H100["uuid"], SECOND["uuid"]]
+
+
+def test_without_pynvml_it_says_how_to_get_it(tmp_path):
+    shutil.copytree(REPOSITORY / "gpu_probe", tmp_path / "gpu_probe")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "gpu_probe", "--once", "--print"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (
+        3,
+        "No GPU telemetry: the Python package nvidia-ml-py is not installed;"
+        " install it with 'pip install nvidia-ml-py'.\n",
+    )
+
+
+def test_a_default_metrics_port_that_is_taken_does_not_stop_the_readings(host, server):
+    """Another exporter may have it, and nobody chose it here."""
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", 9835))
+            other.listen()
+        except OSError:
+            pass  # it is taken already, which is as good
+        environment = host.environment()
+        del environment["BREAKEVEN_PROBE_METRICS_ADDRESS"]
+        probe = subprocess.Popen(
+            [sys.executable, "-m", "gpu_probe", *host.push_arguments(server)],
+            cwd=REPOSITORY,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        host.running.append(probe)
+        server.wait_for(1)
+        probe.send_signal(signal.SIGTERM)
+        assert probe.wait(timeout=10) == 0
+    assert "/metrics cannot be served on 127.0.0.1:9835" in probe.stderr.read()
 
 
 def test_the_probe_needs_the_standard_library_and_pynvml_alone():

@@ -166,18 +166,20 @@ def set_aside(sender):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_does_not_drag_the_backlog_along(sender, server, status):
+def test_a_refused_token_holds_everything_back_in_its_order(sender, server, status):
     server.will_answer(status, "token revoked")
     for sequence in range(3):
         sender.keep(make_batch(sequence))
     step = sender.drain()
     assert (step.outcome, step.reason, step.wait_s) == (
-        Outcome.REJECTED,
+        Outcome.TOKEN_REFUSED,
         f"HTTP {status}: token revoked",
         60,
     )
-    assert (sender.spool.waiting_count, sender.spool.rejected_count) == (2, 1)
-    assert server.sequences == [0]
+    assert (sender.spool.waiting_count, sender.spool.rejected_count) == (3, 0)
+    assert (server.sequences, sender.is_token_refused) == ([0], True)
+    assert sender.drain().outcome is Outcome.EMPTY
+    assert (server.sequences, sender.is_token_refused) == ([0, 0, 1, 2], False)
 
 
 @pytest.mark.parametrize("answer", ["<html>Please sign in</html>", "[]", "", "true"])

@@ -6,13 +6,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_probe import wire
-from gpu_probe.wire import Batch, GpuReading, WireError, check_reading, decode, encode
+from gpu_probe.wire import (
+    Batch,
+    GpuProcess,
+    GpuReading,
+    MigInstance,
+    WireError,
+    check_reading,
+    decode,
+    encode,
+)
 from tests.gpu_probe.conftest import make_batch
 
 # Letters, marks, numbers, punctuation and symbols of every script: what isprintable() lets through.
 texts = st.text(st.characters(categories=["L", "M", "N", "P", "S"]), min_size=1, max_size=20)
 counters = st.none() | st.integers(0, wire.MAX_COUNTER)
 watts = st.none() | st.floats(0, wire.MAX_POWER_W)
+rows = st.none() | st.integers(0, wire.MAX_ROWS)
+memories = st.none() | st.integers(0, wire.MAX_MEMORY_BYTES)
+processes = st.builds(
+    GpuProcess,
+    pid=st.integers(0, wire.MAX_PID),
+    memory_used_bytes=memories,
+    name=st.none() | texts,
+    mig_uuid=st.none() | texts,
+)
+mig_instances = st.builds(
+    MigInstance,
+    uuid=texts,
+    profile=st.none() | texts,
+    gpu_instance_id=st.none() | st.integers(0, 1023),
+    compute_instance_id=st.none() | st.integers(0, 1023),
+    memory_used_bytes=memories,
+    memory_total_bytes=memories,
+    memory_reserved_bytes=memories,
+)
 
 
 @st.composite
@@ -38,6 +66,16 @@ def readings(draw):
         ecc_uncorrected_errors=draw(counters),
         mig_mode=draw(st.none() | st.booleans()),
         process_count=draw(st.none() | st.integers(0, wire.MAX_PROCESS_COUNT)),
+        lost=draw(st.booleans()),
+        ecc_corrected_errors=draw(counters),
+        remapped_rows_corrected=draw(rows),
+        remapped_rows_uncorrected=draw(rows),
+        remapped_rows_pending=draw(st.none() | st.booleans()),
+        remapped_rows_failed=draw(st.none() | st.booleans()),
+        xid_errors=draw(st.none() | st.integers(0, wire.MAX_XID_ERRORS)),
+        last_xid=draw(st.none() | st.integers(0, wire.MAX_XID)),
+        mig_instances=draw(st.none() | st.lists(mig_instances, max_size=2).map(tuple)),
+        processes=draw(st.none() | st.lists(processes, max_size=2).map(tuple)),
     )
 
 
@@ -149,7 +187,7 @@ def test_a_wrong_measure_is_refused_with_its_unit_and_null_as_the_fix(in_reading
             {"memory_used_bytes": 81, "memory_total_bytes": 80},
             "memory_used_bytes: is more than memory_total_bytes (81 > 80); send null for unknown",
         ),
-        ({"fan_pct": 30}, "fan_pct: is not a field of version 1; leave it out"),
+        ({"fan_pct": 30}, "fan_pct: is not a field of version 2; leave it out"),
     ],
 )
 def test_a_wrong_reading_is_refused_by_the_name_of_its_field(in_reading, said):
@@ -160,12 +198,12 @@ def test_a_wrong_reading_is_refused_by_the_name_of_its_field(in_reading, said):
     ("in_batch", "said"),
     [
         (
-            {"version": 2},
-            "version: says 2, this side speaks 1; bring probe and server to one release",
+            {"version": 3},
+            "version: says 3, this side speaks 1 to 2; bring probe and server to one release",
         ),
         (
             {"version": True},
-            "version: says True, this side speaks 1; bring probe and server to one release",
+            "version: says True, this side speaks 1 to 2; bring probe and server to one release",
         ),
         ({"host": "  "}, "host: is empty; every batch must say it"),
         ({"pool": 7}, "pool: must be text, not a whole number"),
@@ -186,6 +224,52 @@ def test_a_wrong_reading_is_refused_by_the_name_of_its_field(in_reading, said):
 def test_a_wrong_batch_is_refused_by_the_name_of_its_field(in_batch, said):
     body = json.dumps({**json.loads(encode(make_batch())), **in_batch}).encode()
     assert refusal(body) == said
+
+
+# As gpu_probe 0.1.0 sent it, byte for byte but for the readings' order.
+VERSION_1 = (
+    '{"host":"gpu-7","pool":"h100","probe_version":"0.1.0","driver_version":"570.124.06",'
+    '"boot_id":"b0","sequence":0,"simulated":false,"readings":[{"uuid":"GPU-1","index":0,'
+    '"name":"NVIDIA H100 80GB HBM3","at":1750000000.0,"utilization_pct":50.0,'
+    '"memory_used_bytes":null,"memory_total_bytes":null,"memory_reserved_bytes":null,'
+    '"power_w":412.345,"power_limit_w":null,"energy_mj":null,"sm_clock_mhz":null,'
+    '"temperature_c":null,"clock_event_reasons":null,"ecc_uncorrected_errors":null,'
+    '"mig_mode":null,"process_count":null}],"version":1}'
+)
+
+
+def test_a_batch_of_an_older_probe_is_taken_and_what_it_did_not_know_is_unknown():
+    assert decode(VERSION_1.encode()) == make_batch()
+    assert make_batch().readings[0].xid_errors is None
+
+
+def test_an_older_batch_with_newer_fields_is_refused():
+    body = VERSION_1.replace('"mig_mode":null', '"mig_mode":null,"xid_errors":1')
+    assert refusal(body.encode()) == (
+        "readings[0].xid_errors: is not a field of version 1; leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("in_reading", "said"),
+    [
+        ({"lost": None}, "lost: must be true or false, not null"),
+        ({"xid_errors": -1}, "xid_errors: must be from 0 to 1000000; send null for unknown"),
+        ({"processes": 3}, "processes: must be a list, not a whole number"),
+        ({"processes": [{}] * 101}, "processes: has 101; at most 100 are taken"),
+        ({"processes": [7]}, "processes[0]: must be an object, not a whole number"),
+        (
+            {"processes": [{"pid": 7, "memory_used_bytes": 1, "name": ""}]},
+            "processes[0].mig_uuid: is missing; every field is sent, null where unknown",
+        ),
+        (
+            {"mig_instances": [dict.fromkeys(wire._MIG_CHECKS)]},
+            "mig_instances[0].uuid: must be text, not null",
+        ),
+    ],
+)
+def test_a_wrong_list_is_refused_by_the_place_in_it(in_reading, said):
+    assert refusal(changed(in_reading=in_reading)) == f"readings[0].{said}"
 
 
 def test_a_missing_field_is_named():
@@ -209,7 +293,7 @@ def test_the_same_gpu_twice_at_one_moment_is_refused():
         (b'{"version":1', "body: is not UTF-8 JSON"),
         (b"[]", "body: must be one JSON object, not a list"),
         (b'{"version":1,"version":1}', "version: is written twice in one object; send it once"),
-        (b'{"a":1e999}', "version: says nothing, this side speaks 1"),
+        (b'{"a":1e999}', "version: says nothing, this side speaks 1 to 2"),
         (b'{"a":' + b"9" * 5000 + b"}", "body: is not UTF-8 JSON"),
         (b"[" * 200_000, "body: is nested too deeply; send one batch object"),
         (b" " * (wire.MAX_BATCH_BYTES + 1), "body: has 4194305 bytes; at most 4194304 are taken"),
