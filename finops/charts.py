@@ -34,6 +34,8 @@ class Drawing:
     figure: dict[str, Any]
     legend: tuple[Legend, ...]
     summary: str
+    marks: tuple[str, ...] = ()
+    """The events it marks, each in words; see `chart_marks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Unexpected:
     actual: Decimal
     low: Decimal
     high: Decimal
+    near: str = ""
+    """Events near the day, as in: 2 h after release search 1.4.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def expected_costs(
     _money_axis(layout, currency, [*totals, *(point.high for point in forecast)])
     said = _costs_said(points, (total,), currency)
     if unexpected:
-        days = ", ".join(words.short_day(mark.day) for mark in unexpected[:3])
+        days = ", ".join(_unexpected_said(mark) for mark in unexpected[:3])
         more = f" and {len(unexpected) - 3} more" if len(unexpected) > 3 else ""
         said += f" Not expected: {days}{more}."
     return Drawing({"data": data, "layout": layout}, tuple(legend), said)
@@ -128,6 +132,7 @@ def curves(
     said: str,
     percent: bool = False,
     currency: str = "",
+    unit: str = " ms",
 ) -> Drawing:
     """Lines over time that break where nothing is known."""
     x = [axis_value(point) for point in points]
@@ -152,7 +157,7 @@ def curves(
         known = (value for line in lines for value in line.values if value is not None)
         _money_axis(layout, currency, map(Decimal, known))
     else:
-        layout["yaxis"] |= {"ticksuffix": " ms", "separatethousands": True}
+        layout["yaxis"] |= {"ticksuffix": unit, "separatethousands": True}
     legend = tuple(Legend(str(at % COLOURS + 1), line.label) for at, line in enumerate(lines))
     return Drawing({"data": data, "layout": layout}, legend, said)
 
@@ -257,6 +262,7 @@ def _rings(unexpected: Sequence[Unexpected], currency: str) -> dict[str, Any]:
     said = [
         f"Not expected: {words.money(mark.low, currency)} to "
         f"{words.money(mark.high, currency)} would have been usual"
+        + (f"<br>{_plain(words.sentence(mark.near))}" if mark.near else "")
         for mark in unexpected
     ]
     return {
@@ -274,6 +280,10 @@ def _rings(unexpected: Sequence[Unexpected], currency: str) -> dict[str, Any]:
         "hovertext": said,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
+
+
+def _unexpected_said(mark: Unexpected) -> str:
+    return words.short_day(mark.day) + (f" ({mark.near})" if mark.near else "")
 
 
 def _provisional(first: date | datetime, last: date | datetime) -> dict[str, Any]:
