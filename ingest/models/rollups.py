@@ -88,6 +88,17 @@ class SpanSums(models.Model):
     ttft_ms_sum = models.FloatField(default=0)
     ttft_keys = ArrayField(models.SmallIntegerField())
     ttft_counts = ArrayField(models.IntegerField())
+    # None of what was summed before these were: nothing is known of it, and 0 was measured.
+    tpot_count = models.BigIntegerField(db_default=0)
+    tpot_ms_sum = models.FloatField(db_default=0)
+    tpot_keys = ArrayField(models.SmallIntegerField(), db_default=[])
+    tpot_counts = ArrayField(models.IntegerField(), db_default=[])
+    endings_known = models.BigIntegerField(
+        db_default=0, help_text="Spans that say whether their caller waited for the end."
+    )
+    abandoned = models.BigIntegerField(
+        db_default=0, help_text="Of these, the ones whose caller did not."
+    )
 
     class Meta:
         abstract = True
@@ -103,6 +114,10 @@ class SpanSums(models.Model):
         "latency_ms_sum",
         "ttft_count",
         "ttft_ms_sum",
+        "tpot_count",
+        "tpot_ms_sum",
+        "endings_known",
+        "abandoned",
     )
 
 
@@ -163,7 +178,12 @@ class SeriesQuarter(models.Model):
 
 
 class GpuQuarter(models.Model):
-    """One GPU over 15 minutes; a mean is NULL when the GPU never reported that figure."""
+    """One GPU over 15 minutes; a figure is NULL when the GPU never reported it.
+
+    `throttled_s` is the time in which something held back speed that is paid for, of the
+    `reasons_s` in which the GPU told what holds its clocks; the power cap is told apart, because
+    it is normal under load. Errors are those new in the quarter; remapped rows are all there are.
+    """
 
     pk = models.CompositePrimaryKey("pool_id", "at", "gpu_id")
     pool_id = models.IntegerField()
@@ -176,6 +196,21 @@ class GpuQuarter(models.Model):
     power_w = models.FloatField(null=True)
     energy_j = models.FloatField(null=True)
     throttled_samples = models.IntegerField(default=0)
+    memory_reserved_bytes_max = models.BigIntegerField(null=True)
+    power_limit_w = models.FloatField(null=True)
+    reasons_s = models.FloatField(null=True)
+    throttled_s = models.FloatField(null=True)
+    power_cap_s = models.FloatField(null=True)
+    thermal_s = models.FloatField(null=True)
+    power_brake_s = models.FloatField(null=True)
+    lost_s = models.FloatField(null=True)
+    ecc_corrected = models.BigIntegerField(null=True)
+    ecc_uncorrected = models.BigIntegerField(null=True)
+    remapped_rows = models.BigIntegerField(null=True)
+    remap_pending = models.BooleanField(null=True)
+    remap_failed = models.BooleanField(null=True)
+    xid_errors = models.BigIntegerField(null=True)
+    last_xid = models.IntegerField(null=True)
 
     class Meta:
         db_table = "ingest_gpu_quarter"

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from ingest import failpoints
 from ingest.partitions import ROLLING_UP
 
 from . import samples, spans
@@ -54,10 +55,14 @@ def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
             [owner_kind, owner_id, day],
         )
         hours = sorted({hour for (hour,) in cursor.fetchall()})
+        failpoints.hit("rollup.marks_taken")
         if hours:
             cursor.execute(WHOLE_SETS)
             RECOMPUTE[owner_kind](cursor, owner_id, hours)
+            failpoints.hit("rollup.summed")
             _raise_revisions(cursor, owner_kind, owner_id, hours)
+        failpoints.hit("rollup.before_commit")
+    failpoints.hit("rollup.after_commit")
 
 
 def _raise_revisions(cursor: Any, owner_kind: str, owner_id: int, hours: list[datetime]) -> None:

@@ -12,14 +12,17 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from ingest import partitions
+from ingest import endings, partitions
 from ingest.models.rollups import DIMENSIONS, SpanSums
 from ingest.records import TOKEN_FIELDS
 from ingest.sketch import BUCKET_SQL
 
+from . import concurrency
+
 DIMS = ", ".join(DIMENSIONS)
 SUMMED = SpanSums.SUMMED
-SKETCHES = ("latency", "ttft")
+SKETCHES = ("latency", "ttft", "tpot")
+JOINED = "\n".join(f"LEFT JOIN {name} USING (at, {DIMS})" for name in SKETCHES)
 ARRAYS = tuple(f"{name}_{part}" for name in SKETCHES for part in ("keys", "counts"))
 MEASURES = ", ".join((*SUMMED, *ARRAYS))
 
@@ -34,6 +37,15 @@ USAGE_BELOW = """LEFT JOIN LATERAL (
 """One look-up by key for each span. As a plain join, a project that statistics do not know yet is
 taken to have one parent, and every span is then compared with every parent: 30 s for 20,000."""
 
+PRODUCED = (
+    "({s}.output_tokens + coalesce({s}.reasoning_tokens, 0) + coalesce({s}.audio_output_tokens, 0))"
+)
+TPOT = f"""CASE WHEN {{s}}.status = 'ok' AND {{s}}.latency_ms >= {{s}}.ttft_ms
+            AND {PRODUCED} >= 2
+            THEN ({{s}}.latency_ms - {{s}}.ttft_ms) / ({PRODUCED} - 1) END"""
+"""Milliseconds for each token after the first, as OpenTelemetry has it of answers that succeeded;
+NULL where the first one's time was not told, or how many there were. `.format(s=alias)`."""
+
 FACTS = f"""
 WITH facts AS MATERIALIZED (
     SELECT date_bin('15 minutes', s.started_at, 'epoch') AS at, {DIMS}, s.status,
@@ -42,7 +54,9 @@ WITH facts AS MATERIALIZED (
         CASE WHEN u.key IS NULL THEN s.source_cost_usd END AS source_cost_usd,
         u.key IS NULL AND s.status = 'ok' AND s.kind IN ('llm', 'embedding', 'rerank')
             AND s.input_tokens IS NULL AND s.output_tokens IS NULL AS usage_unknown,
-        s.latency_ms, s.ttft_ms
+        s.latency_ms, s.ttft_ms, {TPOT.format(s="s")} AS tpot_ms,
+        {endings.KNOWN_SQL.format(s="s")} AS ending_known,
+        {endings.ABANDONED_SQL.format(s="s")} AS abandoned
     FROM ingest_span s
     {USAGE_BELOW}
     WHERE s.project_id = %(owner)s
@@ -71,10 +85,12 @@ WITH newest AS (
         CASE WHEN NOT elsewhere THEN source_cost_usd END AS source_cost_usd,
         NOT elsewhere AND status = 'ok' AND kind IN ('llm', 'embedding', 'rerank')
             AND input_tokens IS NULL AND output_tokens IS NULL AS usage_unknown,
-        latency_ms, ttft_ms
+        latency_ms, ttft_ms, {TPOT.format(s="own")} AS tpot_ms,
+        false AS ending_known, false AS abandoned
     FROM own
 )"""
-"""Of each late span the newest version, with its usage where that is counted nowhere else."""
+"""Of each late span the newest version, with its usage where that is counted nowhere else. It does
+not keep the type of an error, so how it ended is unknown."""
 
 
 def _sketch(name: str) -> str:
@@ -98,10 +114,11 @@ SELECT %(owner)s, f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)},
     sum(f.source_cost_usd), count(f.source_cost_usd),
     count(f.latency_ms), coalesce(sum(f.latency_ms), 0),
     count(f.ttft_ms), coalesce(sum(f.ttft_ms), 0),
+    count(f.tpot_ms), coalesce(sum(f.tpot_ms), 0),
+    count(*) FILTER (WHERE f.ending_known), count(*) FILTER (WHERE f.abandoned),
     {", ".join(f"coalesce(any_value({name}), '{{}}')" for name in ARRAYS)}
 FROM facts f
-LEFT JOIN latency USING (at, {DIMS})
-LEFT JOIN ttft USING (at, {DIMS})
+{JOINED}
 GROUP BY f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)}"""
 
 
@@ -135,8 +152,7 @@ SELECT %(owner)s, f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)},
     {", ".join(f"sum(f.{name})" for name in SUMMED)},
     {", ".join(f"coalesce(any_value({_side(name)}.{name}), '{{}}')" for name in ARRAYS)}
 FROM facts f
-LEFT JOIN latency USING (at, {DIMS})
-LEFT JOIN ttft USING (at, {DIMS})
+{JOINED}
 GROUP BY f.at, {", ".join(f"f.{name}" for name in DIMENSIONS)}"""
 
 
@@ -179,6 +195,7 @@ def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
     # Every hour of a call is of one UTC day.
     if not partitions.sealed(partitions.SPAN, [hours[0].astimezone(UTC).date()]):
         _write_quarters(cursor, "ingest_span_quarter", QUARTERS, values)
+        concurrency.recompute(cursor, project, hours)
         _note_change(cursor, project, days)
     _write_quarters(cursor, "ingest_late_quarter", LATE_QUARTERS, values)
     cursor.execute(

@@ -1,6 +1,7 @@
 """How the requests went. Knows rollups and spans; adds up no money."""
 
 from ..spend import NoSuchSeries
+from .concurrency import AtOnce, Concurrency, concurrency
 from .spans import SpanPage, SpanRow, errors, recent, slowest, span_detail
 from .summary import (
     GROUPS,
@@ -14,6 +15,8 @@ from .summary import (
 
 __all__ = [
     "GROUPS",
+    "AtOnce",
+    "Concurrency",
     "LatencySeries",
     "NoSuchSeries",
     "Percentiles",
@@ -21,6 +24,7 @@ __all__ = [
     "RequestTable",
     "SpanPage",
     "SpanRow",
+    "concurrency",
     "errors",
     "latency_series",
     "recent",

@@ -77,12 +77,15 @@ class SpanRow:
 
     @property
     def tpot_ms(self) -> float | None:
-        """Time per output token after the first; unknown unless the sender told the first's."""
+        """Time per output token after the first, of an answer that succeeded; see docs/measures.md.
+
+        Unknown unless the sender told when the first one came.
+        """
         produced = [self.tokens[name] for name in ("output", "reasoning", "audio_output")]
         count = sum(number for number in produced if number is not None)
         if self.latency_ms is None or self.ttft_ms is None or self.tokens["output"] is None:
             return None
-        if count < 2 or self.latency_ms < self.ttft_ms:
+        if self.status != "ok" or count < 2 or self.latency_ms < self.ttft_ms:
             return None
         return (self.latency_ms - self.ttft_ms) / (count - 1)
 

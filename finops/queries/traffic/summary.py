@@ -23,7 +23,8 @@ from .where import condition, values
 GROUPS = ("project", "team", "provider", "model", "service", "kind", "tier")
 MAX_HOURLY_DAYS = 14
 QUANTILES = (0.5, 0.95, 0.99)
-SKETCHES = ("latency", "ttft")
+SKETCHES = ("latency", "ttft", "tpot")
+COUNTED = ("spans", "errors", "usage_unknown", "endings_known", "abandoned")
 
 Sketch = tuple[list[int], list[int]]
 
@@ -49,10 +50,20 @@ class RequestRow:
     """Token class → sum of what is known; see `ingest.records.TOKEN_CLASSES`."""
     latency: Percentiles
     ttft: Percentiles
+    tpot: Percentiles
+    """Time per output token after the first, of requests that told both."""
+    endings_known: int
+    """Requests that say whether their caller waited for the end; see `ingest.endings`."""
+    abandoned: int
 
     @property
     def error_rate(self) -> float | None:
         return self.errors / self.requests if self.requests else None
+
+    @property
+    def abandonment_rate(self) -> float | None:
+        """Of the requests whose ending is known; None where none is."""
+        return self.abandoned / self.endings_known if self.endings_known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +86,19 @@ class LatencySeries(Stamped):
     errors: tuple[int, ...]
     latency: tuple[Percentiles, ...]
     ttft: tuple[Percentiles, ...]
+    tpot: tuple[Percentiles, ...]
+    endings_known: tuple[int, ...]
+    abandoned: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class _Sums:
     counts: list[int]
-    """requests, errors, usage_unknown and the token classes, in this order."""
+    """`COUNTED` and the token classes, in this order."""
     sketches: dict[str, list[Sketch]]
 
     def row(self, keys: tuple[str, ...], labels: tuple[str, ...]) -> RequestRow:
-        requests, failed, unknown, *tokens = self.counts
+        requests, failed, unknown, endings_known, abandoned, *tokens = self.counts
         return RequestRow(
             keys=keys,
             labels=labels,
@@ -94,6 +108,9 @@ class _Sums:
             tokens=dict(zip(TOKEN_CLASSES, tokens, strict=True)),
             latency=percentiles(self.sketches["latency"]),
             ttft=percentiles(self.sketches["ttft"]),
+            tpot=percentiles(self.sketches["tpot"]),
+            endings_known=endings_known,
+            abandoned=abandoned,
         )
 
 
@@ -121,7 +138,7 @@ def request_summary(filters: Filters) -> RequestTable:
         rows=tuple(rows),
         total=total,
         late_requests=late_requests(filters),
-        **_stamp(filters),
+        **stamp(filters),
     )
 
 
@@ -145,7 +162,10 @@ def latency_series(filters: Filters, step: str = "day") -> LatencySeries:
         errors=tuple(row.errors for row in rows),
         latency=tuple(row.latency for row in rows),
         ttft=tuple(row.ttft for row in rows),
-        **_stamp(filters),
+        tpot=tuple(row.tpot for row in rows),
+        endings_known=tuple(row.endings_known for row in rows),
+        abandoned=tuple(row.abandoned for row in rows),
+        **stamp(filters),
     )
 
 
@@ -164,7 +184,7 @@ def _sums(
     )
     scope = f"FROM {table} r WHERE {within} AND {condition(filters, 'r')}"
     keys = ", ".join(f"r.{column}" for column in columns)
-    measures = ", ".join(f"sum(r.{name})" for name in ("spans", "errors", "usage_unknown"))
+    measures = ", ".join(f"sum(r.{name})" for name in COUNTED)
     tokens = ", ".join(f"sum(r.{name})" for name in TOKEN_FIELDS)
     found: dict[tuple[Any, ...], _Sums] = {}
     width = len(columns)
@@ -195,7 +215,7 @@ SELECT {groups}, array_agg(k), array_agg(n) FROM (
 
 
 def _nothing() -> _Sums:
-    return _Sums([0] * (3 + len(TOKEN_FIELDS)), {name: [] for name in SKETCHES})
+    return _Sums([0] * (len(COUNTED) + len(TOKEN_FIELDS)), {name: [] for name in SKETCHES})
 
 
 def _merged(parts: Iterable[_Sums]) -> _Sums:
@@ -220,7 +240,7 @@ def _key(name: str, value: Any, projects: dict[int, Project]) -> str:
     return str(value)
 
 
-def _stamp(filters: Filters) -> dict[str, Any]:
+def stamp(filters: Filters) -> dict[str, Any]:
     """Counts and latencies are what happened: nothing in them waits for a bill."""
     sources = notes(filters, usage=True)
     return {"as_of": newest(filters, sources), "provisional": False, "sources": sources}

@@ -20,7 +20,12 @@ def names_of_projects(filters: Filters) -> dict[int, str]:
 
 def condition(filters: Filters, table: str) -> str:
     """What holds for a request in scope; values come from `values`."""
-    parts = [f"{table}.kind = ANY(%(kinds)s)"]
+    return " AND ".join((f"{table}.kind = ANY(%(kinds)s)", *narrowed(filters, table)))
+
+
+def narrowed(filters: Filters, table: str) -> list[str]:
+    """The same of rows that have no kind, for they are of requests alone."""
+    parts = []
     if filters.project_ids is not None:
         parts.append(f"{table}.project_id = ANY(%(project_ids)s)")
     parts += [
@@ -28,7 +33,7 @@ def condition(filters: Filters, table: str) -> str:
         for name in ("provider", "model", "service")
         if getattr(filters, f"{name}s")
     ]
-    return " AND ".join(parts)
+    return parts
 
 
 def values(filters: Filters) -> dict[str, Any]:

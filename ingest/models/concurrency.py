@@ -1,0 +1,40 @@
+"""How many requests, users and sessions were there at once, per quarter hour.
+
+Derived from spans by `ingest.rollup.concurrency`. What was at once cannot be added like a count: so
+each quarter has a row of the whole project beside the rows of its services and models.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+
+class ConcurrencyQuarter(models.Model):
+    """One project, or one service with one model in it, over 15 minutes."""
+
+    pk = models.CompositePrimaryKey("project_id", "whole", "at", "service", "provider", "model")
+    project_id = models.IntegerField()
+    whole = models.BooleanField(help_text="Of the whole project; its names are empty.")
+    at = models.DateTimeField()
+    service = models.TextField()
+    provider = models.TextField()
+    model = models.TextField()
+    requests = models.IntegerField(help_text="That started in it.")
+    timed = models.IntegerField(help_text="Of these, the ones whose end is known.")
+    user_requests = models.IntegerField(help_text="Of these, the ones that name a user.")
+    session_requests = models.IntegerField(help_text="Of these, the ones that name a session.")
+    busy_ms = models.FloatField(help_text="Time under way inside the quarter, of all requests.")
+    peak = models.IntegerField(help_text="The most that were under way at one moment.")
+    users = ArrayField(
+        models.IntegerField(),
+        null=True,
+        help_text="Different users in each of its three windows of 5 minutes; NULL: none named.",
+    )
+    sessions = ArrayField(
+        models.IntegerField(),
+        null=True,
+        help_text="Different sessions in each of its three windows of 5 minutes.",
+    )
+
+    class Meta:
+        db_table = "ingest_concurrency_quarter"
+        indexes = [models.Index(fields=["whole", "at"], name="concurrency_whole_at")]
