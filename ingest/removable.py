@@ -31,13 +31,15 @@ _RUNS = re.compile(r" (?:[ \t]+\n?|\n)|\t[ \t]*\n?|\n{3,}")
 takes the whole run, so that no run is looked at twice."""
 _SIGNS = ("  ", " \n", "\t", "\n\n\n")
 """One of these stands in every run that is too much."""
+_RULER_SIGNS = ("-", "=", "*", "#", "_", "~")
 _RULERS = re.compile(r"(?:\n[ \t]*([-=*#_~])\1{3,}[ \t]*)+\Z")
 
 
 def chars(text: str) -> int:
     """Removable characters of a prompt whose ends are stripped of white space."""
     found, text = 0, text[:MAX_CHARS]
-    ruler = _RULERS.search(text, max(0, len(text) - LONGEST_END))
+    ends_ruled = text.rstrip(" \t").endswith(_RULER_SIGNS)
+    ruler = _RULERS.search(text, max(0, len(text) - LONGEST_END)) if ends_ruled else None
     if ruler:
         found = MOST_CHARS_A_RUN * len(ruler[0].split())
         text = text[: ruler.start()]

@@ -31,10 +31,11 @@ MAX_CHARS = 512 * 1024
 MOST_WORDS = 32_768
 """Remembered of each of the last eight projects, in memory alone: 40 MB at the most."""
 
+LONGEST_WORD = 64
 _WORDS = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w{1,64}")
 """Thai, Lao, Chinese and Japanese one character at a time, all else by words."""
-_ASCII_WORDS = re.compile(r"\w{1,64}", re.ASCII)
-"""The same of plain text, twice as fast."""
+_ONLY_WORDS = re.sub(r"\W", " ", "".join(map(chr, range(128))))
+"""What is no part of a word in ASCII becomes a space."""
 _CHUNK = 2_048
 """Shingles × permutations at once: a megabyte, which the cache holds."""
 
@@ -52,7 +53,12 @@ def of(text: str, secret: bytes) -> bytes | None:
 
 def words_of(text: str) -> list[str]:
     text = text[:MAX_CHARS].lower()
-    return (_ASCII_WORDS if text.isascii() else _WORDS).findall(text)
+    if text.isascii():
+        # The same words, in half the time.
+        words = text.translate(_ONLY_WORDS).split()
+        if max(map(len, words), default=0) <= LONGEST_WORD:
+            return words
+    return _WORDS.findall(text)
 
 
 def similarity(one: bytes, other: bytes) -> float:
@@ -67,26 +73,29 @@ def shingles(words: list[str], secret: bytes) -> _U32:
     known = _words_of(secret)
     if len(known) > MOST_WORDS:
         known.clear()
-    hashed: _U64 = np.fromiter(map(known.__getitem__, words), np.uint64, len(words))
+    hashed: _U64 = np.frombuffer(b"".join(map(known.__getitem__, words)), "<u8")
     runs = max(1, len(words) - WORDS_A_SHINGLE + 1)
-    mixed = np.zeros(runs, np.uint64)
-    for place in range(min(WORDS_A_SHINGLE, len(words))):
+    mixed = hashed[:runs] ^ (hashed[:runs] >> _SHIFT)
+    for place in range(1, min(WORDS_A_SHINGLE, len(words))):
         # Horner's rule, so that the same words in another order are another run.
-        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + hashed[place : place + runs]
-        mixed ^= mixed >> np.uint64(29)
+        mixed *= _FACTOR
+        mixed += hashed[place : place + runs]
+        mixed ^= mixed >> _SHIFT
     return (mixed >> np.uint64(32)).astype(np.uint32)
 
 
-class _Words(dict[str, int]):
+_FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+
+
+class _Words(dict[str, bytes]):
     """Word → its keyed hash. Most have been seen before, and looking up is ten times as fast."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
 
-    def __missing__(self, word: str) -> int:
+    def __missing__(self, word: str) -> bytes:
         data = word.encode("utf-8", "surrogatepass")
-        made = hashlib.blake2b(data, key=self.secret, digest_size=8).digest()
-        self[word] = hashed = int.from_bytes(made, "little")
+        self[word] = hashed = hashlib.blake2b(data, key=self.secret, digest_size=8).digest()
         return hashed
 
 
@@ -109,7 +118,9 @@ def minima(hashes: _U32, permuted: tuple[_U32, _U32]) -> _U32:
     mixed = _finalised(hashes).reshape(-1, 1)
     least = np.full(PERMUTATIONS, 0xFFFFFFFF, np.uint32)
     for start in range(0, len(mixed), _CHUNK):
-        np.minimum(least, (mixed[start : start + _CHUNK] * a + b).min(axis=0), out=least)
+        permuted_hashes = mixed[start : start + _CHUNK] * a
+        permuted_hashes += b
+        np.minimum(least, permuted_hashes.min(axis=0), out=least)
     return least
 
 

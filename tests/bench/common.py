@@ -83,6 +83,27 @@ def peak_rss_mb(server: subprocess.Popen) -> float:
     return sum(peaks)
 
 
+def family_cpu_s(pid: int) -> float:
+    """Processor seconds so far of a process, its living children and those that ended."""
+    import psutil
+
+    parent = psutil.Process(pid)
+    used: float = sum(parent.cpu_times()[:4])
+    for child in parent.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended, and is counted as its parent's
+            used += sum(child.cpu_times()[:2])
+    return used
+
+
+def postgresql_cpu_s() -> float:
+    """Processor seconds so far of the server behind Django's connection."""
+    import psutil
+    from django.db import connection
+
+    connection.ensure_connection()
+    return family_cpu_s(psutil.Process(connection.connection.info.backend_pid).ppid())
+
+
 def report(
     title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], result: dict[str, Any],
     out: Path | None,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from decimal import Decimal
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -24,9 +24,9 @@ from .values import (
     SPELLINGS,
     BadCell,
     Numbers,
-    Texts,
     is_currency,
     tags_of,
+    texts,
     time,
 )
 
@@ -36,7 +36,7 @@ TIMES = (
     "billing_period_start", "billing_period_end", "charge_period_start", "charge_period_end",
 )  # fmt: skip
 _MADE = ("line", "extra", "repairs", "content_hash")
-OWN = tuple(f.name for f in fields(BillRecord) if f.name not in _MADE)
+OWN = tuple(name for name in BillRecord._fields if name not in _MADE)
 TEXTS = tuple(
     name
     for name in OWN
@@ -47,7 +47,7 @@ ORDER = (*TEXTS, *SPELLINGS, *TIMES, *COSTS, *QUANTITIES, "billing_currency", "t
 
 PLACE = {name: index for index, name in enumerate(ORDER)}
 _AS_RECORD = itemgetter(
-    *((*ORDER, *_MADE).index(f.name) for f in fields(BillRecord))
+    *((*ORDER, *_MADE).index(name) for name in BillRecord._fields)
 )  # from our order to the record's
 _WORDS = tuple({word.casefold(): word for word in words} for words in SPELLINGS.values())
 _RIGHT = tuple(frozenset(words) for words in SPELLINGS.values())
@@ -60,7 +60,6 @@ _CURRENCY = _FIRST_QUANTITY + len(QUANTITIES)
 _TAGS = _CURRENCY + 1
 _ACCOUNT = PLACE["billing_account_id"]
 
-texts = Texts()
 money = Numbers(MONEY_PLACES, MOST_MONEY_DIGITS)
 quantities = Numbers(QUANTITY_PLACES, MOST_QUANTITY_DIGITS)
 
@@ -81,26 +80,16 @@ def make(
     tags: dict[str, str] | None = None,
 ) -> BillRecord:
     """The line of a row. `column` names a field's column; `tags` are those read already."""
-    told = [texts[cell] for cell in cells]
-    if not texts.nulls.isdisjoint(cells):
-        repairs += (
-            f"{name}: the word {cell.strip()}"
-            for name, cell in zip(ORDER, cells, strict=True)
-            if cell in texts.nulls
-        )
+    told, nulls = texts(cells)
+    repairs += (f"{ORDER[place]}: the word {cells[place].strip()}" for place in nulls)
     values: list[Any] = told[:_FIRST_SPELLED]
     if not values[_ACCOUNT]:
         detail = "is empty; every charge belongs to an account"
         raise BadCell("missing_account", "billing_account_id", detail)
-    for name, words, right, text in zip(
-        _SPELLED, _WORDS, _RIGHT, told[_FIRST_SPELLED:_FIRST_TIME], strict=True
-    ):
-        if text and text not in right and (mended := words.get(text.casefold())):
-            repairs.append(f"{name}: case")
-            values.append(mended)
-        else:
-            values.append(text)
-    times = [time(text) for text in told[_FIRST_TIME:_FIRST_COST]]
+    spelled, mended = _spelled(*told[_FIRST_SPELLED:_FIRST_TIME])
+    values += spelled
+    repairs += mended
+    times = list(map(time, told[_FIRST_TIME:_FIRST_COST]))
     if None in times:
         raise _bad_time(times.index(None), told[_FIRST_TIME:_FIRST_COST])
     if times[3] < times[2]:  # type: ignore[operator]  # none is None
@@ -112,7 +101,19 @@ def make(
     values.append(_currency(told[_CURRENCY], repairs))
     values.append(_tags(told[_TAGS], extra, repairs, column) if tags is None else tags)
     values += (line, extra, tuple(repairs), hashlib.blake2b(content, digest_size=16).digest())
-    return BillRecord(*_AS_RECORD(values))
+    return BillRecord._make(_AS_RECORD(values))
+
+
+@lru_cache(maxsize=10_000)
+def _spelled(*told: str) -> tuple[list[str], list[str]]:
+    """The words as FOCUS spells them, and what was mended. Kept: a bill has a handful of these."""
+    spelled, mended = [], []
+    for name, words, right, text in zip(_SPELLED, _WORDS, _RIGHT, told, strict=True):
+        own = text if not text or text in right else words.get(text.casefold(), text)
+        spelled.append(own)
+        if own != text:
+            mended.append(f"{name}: case")
+    return spelled, mended
 
 
 def _bad_time(place: int, told: Sequence[str]) -> BadCell:
@@ -125,7 +126,7 @@ def _numbers(
     names: Sequence[str], told: Sequence[str], known: Numbers, repairs: list[str]
 ) -> list[Decimal | None]:
     try:
-        values = [known[text] for text in told]
+        values = list(map(known.__getitem__, told))
     except ValueError:
         raise _bad_number(names, told, known) from None
     if known.rounded and not known.rounded.isdisjoint(told):

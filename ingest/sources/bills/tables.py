@@ -27,7 +27,7 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS = 5_000
 CHILD_ENDS_S = 30.0
 
-_PARQUET, _ZIP = b"PAR1", b"PK\x03\x04"
+_PARQUET = b"PAR1"
 
 
 @dataclass
@@ -45,8 +45,6 @@ def open_table(path: Path, delimiter: str = "") -> Iterator[Table]:
     """The file as a table, for as long as it is open. Raises BadFile."""
     with open_text(path) as stream:
         start = stream.peek(64)[:64]
-        if start.startswith(_ZIP):
-            raise BadFile(f"{path.name} is a zip archive; unpack it and load the file inside.")
         if not start.startswith(_PARQUET):
             if start.lstrip()[:1] in (b"{", b"["):
                 yield _json_table(path, start)
@@ -104,7 +102,7 @@ def _json_records(path: Path, names: list[str]) -> Iterator[Record]:
     with open_text(path) as stream:
         for line, row in _json_rows(stream):
             if row is None:
-                yield Record(line, problem="is no JSON object; export it again")
+                yield Record(line, [], problem="is no JSON object; export it again")
                 continue
             cells = [row.get(name, "") for name in names]
             content = "\x1f".join(f"{name}={row[name]}" for name in sorted(row))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -48,28 +49,22 @@ class BadCell(ValueError):
         self.detail = detail
 
 
-class Texts(dict[str, str]):
-    """Cell → its text without padding; NUL, which no database takes, is replaced.
+def texts(cells: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Each cell without padding and NUL, which no database takes; and where a word meant nothing.
 
-    Some exports write NULL where a cell is empty: `nulls` holds every spelling met.
+    Some exports write NULL where a cell is empty: it becomes empty, and is told.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nulls: set[str] = set()
-
-    def __missing__(self, cell: str) -> str:
-        text = cell.strip()
-        if text in NULLS:
-            if text:
-                self.nulls.add(cell)
-            text = ""
-        elif "\0" in text:
-            text = text.replace("\0", "\ufffd")
-        if len(self) >= REMEMBERED:
-            self.clear()
-        self[cell] = text
-        return text
+    told = list(map(str.strip, cells))
+    nulls: list[int] = []
+    # Searched all at once: to look at each cell would take as long as the rest of the row.
+    said = "\x1f".join(told)
+    if "\0" in said:
+        told = [clean(text) for text in told]
+    if "ULL" in said or "ull" in said:
+        nulls = [place for place, text in enumerate(told) if text and text in NULLS]
+        for place in nulls:
+            told[place] = ""
+    return told, nulls
 
 
 def clean(text: str) -> str:
@@ -132,6 +127,7 @@ def time(text: str) -> datetime | None:
     return moment if moment.year in YEARS else None
 
 
+@lru_cache(maxsize=1_000)
 def is_currency(text: str) -> bool:
     return _CURRENCY.fullmatch(text) is not None
 

@@ -270,6 +270,16 @@ def _read_text(key: str, value: Any) -> str | None:
     return str(value.int_value) if which == "int_value" else None
 
 
+def _read_provider(key: str, value: Any) -> str | None:
+    said = _read_text(key, value)
+    return vocabulary.provider(said) if said else None
+
+
+def _read_tier(key: str, value: Any) -> str | None:
+    said = _read_text(key, value)
+    return vocabulary.tier(said) if said else None
+
+
 def _read_document(key: str, value: Any) -> str | None:
     return value.string_value or None
 
@@ -296,6 +306,16 @@ def read_number(key: str, value: Any) -> float | None:
     return float(value.int_value) if which == "int_value" else None
 
 
+_OF_ITS_OWN = {
+    "provider": _read_provider,
+    "tier": _read_tier,
+    "langfuse_usage": _read_document,
+    "langfuse_cost": _read_document,
+    "langfuse_first_token_at": _read_document,
+}
+"""Read here, and remembered, rather than once for every span."""
+
+
 def _known() -> dict[str, tuple[int, int, Callable[[str, Any], Any]]]:
     """Attribute name → (place in `Found`, rank among the names for it, how to read it)."""
 
@@ -304,7 +324,7 @@ def _known() -> dict[str, tuple[int, int, Callable[[str, Any], Any]]]:
             return _read_count
         if name in vocabulary.NUMBERS:
             return read_number
-        return _read_document if name.startswith("langfuse_") else _read_text
+        return _OF_ITS_OWN.get(name, _read_text)
 
     return {
         alias: (Found._fields.index(name), rank, reader(name))
