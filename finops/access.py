@@ -37,6 +37,7 @@ PERMISSIONS = {
     "manage_prices": "Change the price book",
     "import_bills": "Bring in billing files",
     "manage_savings": "Enter what the work on savings took",
+    "manage_events": "Tell, end and remove releases, config changes and incidents",
     "manage_sources": "Add, change and switch off sources and their push tokens",
     "manage_people": "Add people, give and take roles",
     "manage_targets": "Add servers and the models on them that changes are applied to",
@@ -48,14 +49,15 @@ READING = ("view_spend", "view_requests", "view_sources", "view_bills")
 
 ROLE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "viewer": READING,
-    "analyst": (*READING, "manage_prices", "import_bills", "manage_savings"),
-    "engineer": (*READING, "propose_change"),
+    "analyst": (*READING, "manage_prices", "import_bills", "manage_savings", "manage_events"),
+    "engineer": (*READING, "manage_events", "propose_change"),
     "approver": (*READING, "view_audit", "approve_change"),
     # Whoever hands out roles must not be able to approve: that is the point of a second person.
     "admin": (
         *READING,
         "view_audit",
         "import_bills",
+        "manage_events",
         "manage_sources",
         "manage_people",
         "manage_targets",

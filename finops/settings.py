@@ -225,6 +225,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "EventKindEnum": "ingest.events.KINDS",
         "ChangeStateEnum": "optimiser.models.CHANGE_STATES",
         "RecommendationStateEnum": "optimiser.models.RECOMMENDATION_STATES",
         "RolloutStateEnum": "optimiser.models.ROLLOUT_STATES",

@@ -1,4 +1,4 @@
-"""Named places of a pull at which a test may end this process.
+"""Named places of the way in at which a test may end this process.
 
 Knows their names. Refuses to do anything unless BREAKEVEN_FAILPOINT says so, which settings accept
 only together with BREAKEVEN_DEBUG.
@@ -15,8 +15,15 @@ from collections import Counter
 
 from django.conf import settings
 
-NAMES = ("pull.before_rows", "pull.after_rows", "pull.before_commit", "pull.after_commit")
+PULL = ("pull.before_rows", "pull.after_rows", "pull.before_commit", "pull.after_commit")
 """In the order in which each page passes them."""
+PUSH = ("push.read", "push.decoded", "push.before_answer")
+STORE = ("store.begun", "store.rows", "store.before_commit", "store.after_commit")
+"""Of every delivery, pulled or pushed: these are inside of those of a pull and of a push."""
+BILL = ("bill.staged", "bill.period", "bill.before_commit", "bill.after_commit")
+ROLLUP = ("rollup.marks_taken", "rollup.summed", "rollup.before_commit", "rollup.after_commit")
+SCHEDULE = ("schedule.due", "schedule.before_commit", "schedule.after_commit")
+NAMES = (*PULL, *PUSH, *STORE, *BILL, *ROLLUP, *SCHEDULE)
 
 _passed: Counter[str] = Counter()
 

@@ -94,6 +94,10 @@ def note_failure(source: Source, failure: FetchError) -> None:
 def _store(
     source: Source, page: Page, lease: Lease | None, position: dict[str, Any] | None
 ) -> Counts:
+    if page.errors:
+        return store.errors.settle(
+            source, page.errors, page.rejects, lease=lease, position=position
+        )
     metrics = [record for record in page.records if isinstance(record, MetricRecord)]
     spans = [record for record in page.records if isinstance(record, SpanRecord)]
     scores = [record for record in page.records if isinstance(record, ScoreRecord)]

@@ -11,7 +11,7 @@ from functools import partial
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from ingest import privacy, store
+from ingest import failpoints, privacy, store
 from ingest.models import Project, Source
 from ingest.sources import langfuse_ingestion
 from ingest.sources.langfuse_ingestion import Batch, Outcome
@@ -51,6 +51,7 @@ def ingestion(request: HttpRequest, source: Source) -> HttpResponse:
     require_type(request, (JSON,), "Events are taken as application/json.")
     key = privacy.project_key(project_of(source))
     batch = langfuse_ingestion.decode(read_body(request), key=key, keeps_text=keeps_text(source))
+    failpoints.hit("push.decoded")
     if batch.parts or batch.rejects:
         whole = partial(langfuse_ingestion.whole, key=key)
         taken = store.parts.take(source, batch.parts, batch.rejects, whole)

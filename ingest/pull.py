@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import backfill, bill_pulls, fetching, jobs
+from ingest import backfill, bill_pulls, failpoints, fetching, jobs
 from ingest.models import Job, Reject, Source
 from ingest.sources.base import (
     BillPullSource,
@@ -34,12 +34,16 @@ def schedule(now: datetime) -> int:
 def _schedule(source: Source, now: datetime) -> bool:
     assert source.interval_s
     slot = int(now.timestamp()) // source.interval_s * source.interval_s
+    failpoints.hit("schedule.due")
     busy = Job.objects.filter(kind="pull", key=str(source.pk), state__in=["waiting", "running"])
     # A pull that takes longer than its interval is not overtaken by itself.
     if busy.exists():
         return False
     with transaction.atomic():
-        return jobs.enqueue("pull", str(source.pk), datetime.fromtimestamp(slot, UTC))
+        is_new = jobs.enqueue("pull", str(source.pk), datetime.fromtimestamp(slot, UTC))
+        failpoints.hit("schedule.before_commit")
+    failpoints.hit("schedule.after_commit")
+    return is_new
 
 
 def run_job(job_id: int) -> None:

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from ingest import jobs, partitions, pull, rollup
-from ingest.store import parts, texts
+from ingest.store import errors, parts, texts
 
 MOST_GROUPS_A_TASK = 200
 
@@ -39,5 +39,6 @@ def keep_house() -> None:
     partitions.drop_expired(now.date())
     texts.purge(now)
     parts.forget(now)
+    errors.forget(now)
     jobs.forget_finished(now - timedelta(days=1))
     pull.forget_rejects(now - timedelta(days=7))

@@ -8,6 +8,7 @@ app_name = "ingest"
 
 urlpatterns = [
     path("v1/traces", views.traces, name="traces"),
+    path("v1/logs", views.logs, name="logs"),
     path("v1/gpu-samples", views.gpu_samples, name="gpu-samples"),
     path("api/public/otel/v1/traces", views.traces, name="langfuse-traces"),
     path("api/public/ingestion", langfuse_views.ingestion, name="langfuse-ingestion"),

@@ -11,17 +11,22 @@ import zlib
 from collections.abc import Callable
 from functools import wraps
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from ingest import privacy, store, tokens
+from ingest import failpoints, privacy, store, tokens
 from ingest.models import Source
+from ingest.records import Reject
 from ingest.sources import gpu, otlp
 from ingest.sources.base import BadBody, BodyTooLarge
-from ingest.sources.otlp import JSON, PROTOBUF, Decoded
+from ingest.sources.otlp import JSON, PROTOBUF, Decoded, log_events
+from ingest.sources.otlp import logs as error_logs
+from ingest.sources.otlp.log_bodies import log_groups
+from ingest.store import errors
 from ingest.store.counting import Counts, project_of
 
 log = logging.getLogger(__name__)
@@ -29,6 +34,9 @@ log = logging.getLogger(__name__)
 MAX_SENT_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 RETRY_AFTER_S = 5
+OTLP_TYPES = (
+    f"OTLP is taken as {PROTOBUF} or {JSON}; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf."
+)
 
 View = Callable[[HttpRequest, Source], HttpResponse]
 Answer = Callable[[HttpRequest, "Refusal"], HttpResponse]
@@ -68,7 +76,9 @@ def pushed(
         @wraps(view)
         def door(request: HttpRequest) -> HttpResponse:
             try:
-                return view(request, _source(request, scope, method))
+                response = view(request, _source(request, scope, method))
+                failpoints.hit("push.before_answer")
+                return response
             except Refusal as refusal:
                 return refuse(request, refusal, answer)
             except BadBody as bad:
@@ -93,7 +103,7 @@ def traces(request: HttpRequest, source: Source) -> HttpResponse:
     require_type(
         request,
         (PROTOBUF, JSON),
-        f"OTLP is taken as {PROTOBUF} or {JSON}; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf.",
+        OTLP_TYPES,
     )
     decoded = otlp.decode(
         read_body(request),
@@ -101,6 +111,7 @@ def traces(request: HttpRequest, source: Source) -> HttpResponse:
         keeps_text=keeps_text(source),
         encoding=request.content_type,
     )
+    failpoints.hit("push.decoded")
     if decoded.traces:
         counts = store.parts.spread(source, decoded.traces, decoded.spans, decoded.rejects)
     else:
@@ -124,6 +135,37 @@ def _what_was_refused(source: Source, decoded: Decoded, counts: Counts, refused_
         f" {len(decoded.scores)} evaluations were not taken;"
         f" the page of the source {source.name} says why.{first}"
     )
+
+
+@pushed(otlp.Otlp.scope, rpc_status)
+def logs(request: HttpRequest, source: Source) -> HttpResponse:
+    """OTLP/HTTP: events and errors are taken from an ExportLogsServiceRequest, the rest is not."""
+    require_type(request, (PROTOBUF, JSON), OTLP_TYPES)
+    rejects: list[Reject] = []
+    groups = log_groups(read_body(request), request.content_type, rejects)
+    found = log_events.split(groups)
+    found_errors = error_logs.error_records(found.others)
+    rejects += found.rejects
+    counts = Counts()
+    has_events = bool(found.events or rejects)
+    with transaction.atomic():
+        if has_events:
+            store.events.hold(source.project_id)
+        if found_errors.records or found_errors.rejects:
+            counts += errors.take(source, found_errors.records, found_errors.rejects)
+        if has_events:
+            counts += store.events.take(source, found.events, rejects)
+    response = ExportLogsServiceResponse()
+    if counts.rejected:
+        first = next((one.detail for one in (*rejects, *found_errors.rejects)), "")
+        response.partial_success.rejected_log_records = counts.rejected
+        response.partial_success.error_message = (
+            f"{counts.rejected} of {counts.rows_in} events and errors were not taken; the page of"
+            f" the source {source.name} says why."
+        ) + (f" The first: {first}" if first else "")
+    if request.content_type == JSON:
+        return JsonResponse(json_format.MessageToDict(response))
+    return HttpResponse(response.SerializeToString(), content_type=PROTOBUF)
 
 
 @pushed(gpu.GpuProbe.scope)
@@ -185,6 +227,7 @@ def read_body(request: HttpRequest) -> bytes:
         body = b""
     if len(body) != int(length):
         raise Refusal(400, "The body was cut off on the way; send it again.")
+    failpoints.hit("push.read")
     return _unpack(body) if encoding == "gzip" else body
 
 

@@ -52,14 +52,17 @@ def told(
     name: str,
     group: str,
     more: Mapping[int, tuple[type[Serializer], str]] | None = None,
+    also: Mapping[int, tuple[type[Serializer], str]] | None = None,
 ) -> Callable[[View], View]:
     """Describes one operation in the schema, with every problem it may answer.
 
-    `more` are problems of this operation alone.
+    `more` are problems of this operation alone, `also` other ways it may go well.
     """
     responses: dict[Any, Any] = {
         status: OpenApiResponse(shape, summary) if shape else OpenApiResponse(description=summary)
     }
+    for code, (other, text) in (also or {}).items():
+        responses[code] = OpenApiResponse(other, text)
     for code, text in PROBLEMS.items():
         responses[code, CONTENT_TYPE] = OpenApiResponse(ProblemShape, text)
     for code, (problem, text) in (more or {}).items():

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from finops import access
 from finops.problems import Problem
-from finops.queries import expectations, prices, spend
+from finops.queries import events, expectations, prices, spend
 from finops.queries.filters import FilterError
 
 from . import shapes
@@ -157,7 +157,10 @@ class Anomalies(Api):
     def get(self, request: Request) -> Response:
         filters, projects = read_filters(request), _projects(request)
         found = expectations.all_anomalies(filters, _reach(filters, projects))
+        near = events.near(found, filters.zone)
         data = [_scoped(one, projects) for one in found]
+        for row in data:
+            row.events = near[row.id]
         return self.answer(shapes.AnomalyListShape, {"data": data, "next": None})
 
 

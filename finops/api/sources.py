@@ -18,7 +18,7 @@ from rest_framework.serializers import (
     Serializer,
 )
 
-from finops.actions import backfills, trying
+from finops.actions import backfills, replays, trying
 from finops.problems import Problem
 from finops.queries.filters import FilterError
 from ingest import backfill
@@ -178,6 +178,64 @@ class OneBackfill(Api):
         if not backfills.stop(source, int(job), by=request.user, via="api"):
             raise Problem(404, "Nothing of this source's past is being read by that number.")
         return Response(status=204)
+
+
+class ReplayRequest(Serializer):
+    row = IntegerField(required=False, min_value=1, help_text="Only the row of this id.")
+    reason = CharField(required=False, max_length=60, help_text="Only rows refused for this.")
+    after = IntegerField(
+        required=False, min_value=0, help_text="Go on after this row: `last_id` of the answer."
+    )
+
+
+class StillShape(Serializer):
+    reason = CharField()
+    detail = CharField(help_text="What to mend, or why it cannot be tried again.")
+    rows = IntegerField()
+
+
+class ReplayShape(Serializer):
+    """What became of the rows; each was a transaction of its own."""
+
+    taken = IntegerField(help_text="Facts now.")
+    refused = IntegerField(help_text="Still not taken.")
+    nothing_kept = IntegerField(help_text="Not enough was kept to try them; send them again.")
+    left = IntegerField(help_text="Not tried yet: ask again with `after`.")
+    last_id = IntegerField()
+    still = StillShape(many=True)
+
+
+class Replay(Api):
+    permissions = {"POST": MANAGE}
+    over_everything = True
+
+    @told(
+        "Try refused rows again, from what quarantine kept of them: one, those of a reason, or all",
+        ReplayShape,
+        body=ReplayRequest,
+        name="source_rejects_replay",
+        group="Sources",
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        source = visible_source(request, pk)
+        wanted = body_of(ReplayRequest, request)
+        tally = replays.replay(
+            source,
+            reject_id=wanted.get("row"),
+            reason=wanted.get("reason", ""),
+            after=wanted.get("after", 0),
+            by=request.user,
+            via="api",
+        )
+        still = [
+            {"reason": reason, "detail": detail, "rows": rows}
+            for (reason, detail), rows in tally.reasons.most_common()
+        ]
+        told = {name: getattr(tally, name) for name in COUNTED}
+        return self.answer(ReplayShape, {**told, "still": still})
+
+
+COUNTED = ("taken", "refused", "nothing_kept", "left", "last_id")
 
 
 def _demand_past(source: Source) -> None:

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from finops.problems import Problem
-from finops.queries import gpus, sources, traffic
+from finops.queries import gpus, model_servers, sources, traffic
 from finops.queries.filters import FilterError
 from ingest.models import Source
 
@@ -70,6 +70,41 @@ class RequestSeries(Api):
         except traffic.NoSuchSeries as error:
             raise Problem(400, str(error), [FilterError("step", str(error))]) from error
         return self.answer(shapes.LatencySeriesShape, series)
+
+
+class RequestConcurrency(Api):
+    permissions = REQUESTS
+
+    @told(
+        "Requests in flight, users and sessions at once",
+        shapes.ConcurrencyShape,
+        parameters=[*FILTERS, STEP],
+        name="requests_concurrency",
+        group="Requests",
+    )
+    def get(self, request: Request) -> Response:
+        filters = read_filters(request, "step")
+        try:
+            found = traffic.concurrency(filters, choice_of(request, "step", STEPS))
+        except traffic.NoSuchSeries as error:
+            raise Problem(400, str(error), [FilterError("step", str(error))]) from error
+        return self.answer(shapes.ConcurrencyShape, found)
+
+
+class ModelServers(Api):
+    permissions = BILLS
+    over_everything = True
+
+    @told(
+        "Self-hosted models: bandwidth utilisation and requests given up",
+        shapes.ModelServersShape,
+        parameters=FILTERS,
+        name="requests_servers",
+        group="Requests",
+    )
+    def get(self, request: Request) -> Response:
+        found = model_servers.model_servers(read_filters(request))
+        return self.answer(shapes.ModelServersShape, found)
 
 
 class SpanList(Api):

@@ -3,7 +3,18 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import bill_changes, loads, money, people, savings, source_changes, sources, traffic
+from . import (
+    bill_changes,
+    events,
+    loads,
+    logged_errors,
+    money,
+    people,
+    savings,
+    source_changes,
+    sources,
+    traffic,
+)
 
 app_name = "api"
 
@@ -19,9 +30,16 @@ urlpatterns = [
     path("v1/spend/series", money.SpendSeries.as_view(), name="spend-series"),
     path("v1/requests", traffic.RequestSummary.as_view(), name="requests"),
     path("v1/requests/series", traffic.RequestSeries.as_view(), name="requests-series"),
+    path(
+        "v1/requests/concurrency",
+        traffic.RequestConcurrency.as_view(),
+        name="requests-concurrency",
+    ),
+    path("v1/requests/servers", traffic.ModelServers.as_view(), name="requests-servers"),
     path("v1/requests/recent", traffic.Recent.as_view(), name="requests-recent"),
     path("v1/requests/slowest", traffic.Slowest.as_view(), name="requests-slowest"),
     path("v1/requests/errors", traffic.Errors.as_view(), name="requests-errors"),
+    path("v1/errors", logged_errors.ErrorTypes.as_view(), name="errors"),
     path("v1/gpus", traffic.Gpus.as_view(), name="gpus"),
     path("v1/gpus/series", traffic.GpuSeries.as_view(), name="gpus-series"),
     path("v1/loads", loads.Loads.as_view(), name="loads"),
@@ -31,6 +49,7 @@ urlpatterns = [
     re_path(rf"{SOURCE}/deliveries$", traffic.Deliveries.as_view(), name="source-deliveries"),
     re_path(rf"{SOURCE}/pulls$", traffic.Pulls.as_view(), name="source-pulls"),
     re_path(rf"{SOURCE}/rejects$", traffic.Rejects.as_view(), name="source-rejects"),
+    re_path(rf"{SOURCE}/rejects/replay$", sources.Replay.as_view(), name="source-replay"),
     re_path(rf"{SOURCE}/test$", sources.TrySource.as_view(), name="source-test"),
     re_path(rf"{SOURCE}/backfills$", sources.Backfills.as_view(), name="source-backfills"),
     re_path(
@@ -50,6 +69,9 @@ urlpatterns = [
         bill_changes.DeliveryChanges.as_view(),
         name="delivery-changes",
     ),
+    path("v1/events", events.Events.as_view(), name="events"),
+    re_path(r"^v1/events/(?P<pk>[0-9]{1,18})$", events.OneEvent.as_view(), name="event"),
+    re_path(r"^v1/events/(?P<pk>[0-9]{1,18})/end$", events.EndEvent.as_view(), name="event-end"),
     path("v1/prices", money.Prices.as_view(), name="prices"),
     path("v1/price-books", money.Books.as_view(), name="price-books"),
     path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from ingest.models.owners import UNALLOCATED
 
 from .amounts import Spend, SpendTable
 from .book import Split
+from .events import Near, near
 from .expectations import anomalies, forecast_scope, latest_forecast
 from .filters import Filters, preset_days, today
 from .gpus import PoolTable, pools
@@ -50,6 +51,8 @@ class Overview(Stamped):
     series: Series
     forecast: Forecast | None
     anomalies: tuple[AnomalyMark, ...]
+    near: Mapping[int, tuple[Near, ...]]
+    """Events near each anomaly, by its number."""
     by_project: SpendTable
     by_model: SpendTable
     health: tuple[SourceRow, ...]
@@ -69,6 +72,7 @@ def overview(filters: Filters) -> Overview:
     spend, by_project = answers.total(), answers.table(("project",))
     scope = forecast_scope(filters)
     forecast = latest_forecast(scope, filters.currency)
+    unexpected = tuple(anomalies(filters, [scope] if scope else []))
     unclaimed = (row.cost for row in by_project.rows if row.keys == (UNALLOCATED,))
     return Overview(
         spend=spend,
@@ -78,7 +82,8 @@ def overview(filters: Filters) -> Overview:
         pools=pools(filters),
         series=answers.series(()),
         forecast=forecast,
-        anomalies=tuple(anomalies(filters, [scope] if scope else [])),
+        anomalies=unexpected,
+        near=near(unexpected, filters.zone),
         by_project=by_project,
         by_model=answers.table(("model",)),
         health=source_health(filters),

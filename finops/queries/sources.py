@@ -117,6 +117,12 @@ class RejectRow:
     external_id: str
     line: int | None
     delivery_id: int | None
+    state: str
+    """refused or taken."""
+    can_be_tried: bool
+    """Whether enough was kept of it to try it again."""
+    tries: int
+    tried_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,10 @@ def rejects(
                 external_id=row.external_id,
                 line=row.line,
                 delivery_id=row.delivery_id,
+                state=row.state,
+                can_be_tried=row.state == "refused" and row.form != "",
+                tries=row.tries,
+                tried_at=row.tried_at,
             )
             for row in page
         ),
@@ -231,7 +241,10 @@ def _rows(sources: QuerySet[Source]) -> tuple[SourceRow, ...]:
     counted = _last_day(ids, now)
     complete = pulling.completeness(found, now)
     quarantined = dict(
-        Reject.objects.filter(source__in=ids).order_by().values_list("source").annotate(Count("pk"))
+        Reject.objects.filter(source__in=ids, state="refused")
+        .order_by()
+        .values_list("source")
+        .annotate(Count("pk"))
     )
     late = dict(
         LateSpan.objects.filter(source_id__in=ids)

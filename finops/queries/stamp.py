@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BILL_KINDS = tuple(kind for kind, adapter in REGISTRY.items() if adapter.owner == "organisation")
 
+ERROR_KINDS = tuple(kind for kind, adapter in REGISTRY.items() if adapter.brings_errors)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceNote:
@@ -51,7 +53,7 @@ def notes(
     """The sources that may stand behind a figure of this scope, of the wanted sorts."""
     wanted = Q(pk__in=())
     if usage:
-        wanted |= Q(pool=None) & ~Q(kind__in=BILL_KINDS)
+        wanted |= Q(pool=None) & ~Q(kind__in=(*BILL_KINDS, *ERROR_KINDS))
     if hardware:
         wanted |= Q(pool__isnull=False)
     if bills:

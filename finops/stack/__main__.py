@@ -46,7 +46,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     # These hand everything on, options included, to a program with a help of its own.
-    handed_on = {"test": throwaway.test, "bench": _bench, "manage": manage}
+    handed_on = {
+        "test": throwaway.test,
+        "bench": _bench,
+        "chaos": throwaway.chaos,
+        "manage": manage,
+    }
     if arguments and arguments[0] in handed_on:
         return handed_on[arguments[0]](arguments[1:])
     options = parser().parse_args(arguments)

@@ -35,7 +35,7 @@ SETS = ("requirements.txt", "requirements/demo.txt", "requirements/dev.txt")
 TRITON = "requirements/triton.txt"
 TRITON_PACKAGE = "nvidia-pytriton==0.7.0"
 
-NEEDS = {"up": 0, "manage": 0, "demo": 1, "test": 2, "bench": 2}
+NEEDS = {"up": 0, "manage": 0, "demo": 1, "test": 2, "bench": 2, "chaos": 2}
 """Word → the place in SETS of what it needs."""
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)

@@ -68,6 +68,12 @@ def bench(name: str, arguments: Sequence[str]) -> int:
         return _attached((sys.executable, "-m", module, *arguments), env)
 
 
+def chaos(arguments: Sequence[str]) -> int:
+    """The campaign of kills, which has a PostgreSQL of its own because it kills that too."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(environment.PREFIX)}
+    return _attached((sys.executable, "-m", "tests.chaos.campaign", *arguments), env)
+
+
 def benches() -> dict[str, str]:
     """Name → the first line of what it says about itself."""
     return {

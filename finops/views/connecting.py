@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -125,7 +126,8 @@ def issued_page(view: View, source: Source, status: int = 201) -> HttpResponse:
     user = view.request.user
     name = f"{source.name} {source.tokens.count() + 1}"
     token, text = connections.issue_push_token(source, name, by=user, via="page")
-    snippet = push_snippet(view.request, text, source.kind)
+    pool = source.pool.name if source.pool else ""
+    snippet = push_snippet(view.request, text, source.kind, pool)
     issued = Issued(token.name, text, HOW[source.kind], snippet)
     return source_page(view, found(view, source.pk), status=status, issued=issued)
 
@@ -228,7 +230,7 @@ def outcome(name: str, taken: Taken) -> Outcome:
     )
 
 
-def push_snippet(request: HttpRequest, token: str, kind: str = "otlp") -> str:
+def push_snippet(request: HttpRequest, token: str, kind: str = "otlp", pool: str = "") -> str:
     """What to paste where the facts are made, with this installation's own address."""
     adapter = REGISTRY[kind]
     assert isinstance(adapter, PushSource)
@@ -237,6 +239,8 @@ def push_snippet(request: HttpRequest, token: str, kind: str = "otlp") -> str:
         return (
             f"export BREAKEVEN_PROBE_URL={address}\n"
             f"export BREAKEVEN_PROBE_TOKEN={token}\n"
+            # The server takes a batch only for the pool of its token.
+            f"export BREAKEVEN_PROBE_POOL={shlex.quote(pool)}\n"
             "python -m gpu_probe"
         )
     return (

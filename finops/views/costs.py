@@ -18,6 +18,7 @@ from finops.queries.spend import (
 )
 from finops.templatetags import words
 
+from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
@@ -92,7 +93,7 @@ def show(request: HttpRequest) -> HttpResponse:
         has_charts=True,
         can_look_back=filters.bills and filters.basis != "usage",
         figures=figures(total, table, filters),
-        chart=cost_chart(series, table, view, filters),
+        chart=marked(cost_chart(series, table, view, filters), series.points, marks_of(filters)),
         table=cost_table(table, view, filters),
         groups=group_choices(filters, groups_for(filters)),
         second_groups=second_choices(filters, groups_for(filters)),

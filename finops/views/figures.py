@@ -61,6 +61,10 @@ class Chart:
         return self.drawing.summary
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        return self.drawing.marks
+
+    @property
     def figure_id(self) -> str:
         return f"{self.id}-figure"
 

@@ -17,6 +17,7 @@ from finops.templatetags import words
 from ingest.models.owners import UNALLOCATED
 
 from .connecting import push_snippet
+from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
@@ -67,7 +68,7 @@ def show(request: HttpRequest) -> HttpResponse:
         snippet=push_snippet(request, "YOUR-PUSH-TOKEN") if is_empty else "",
         may_connect=request.user.has_perm("finops.manage_sources"),
         figures=figures(result, view),
-        chart=daily_chart(result, view),
+        chart=marked(daily_chart(result, view), result.series.points, marks_of(view.filters)),
         tops=[
             top_table(result.by_model, view, "model", "Most expensive models"),
             top_table(result.by_project, view, "project", "Most expensive projects"),
@@ -236,13 +237,18 @@ def daily_chart(result: Overview, view: View) -> Chart:
     totals = totals or [None] * len(series.points)
     expected = expected_days(result)
     unexpected = [
-        charts.Unexpected(mark.day, mark.actual, mark.low, mark.high)
+        charts.Unexpected(mark.day, mark.actual, mark.low, mark.high, near_said(result, mark.pk))
         for mark in sorted(result.anomalies, key=lambda mark: mark.day)
     ]
     drawing = charts.expected_costs(
         series.points, totals, currency, expected, unexpected, view.to("costs")
     )
     return Chart("daily", "Cost per day", drawing, daily_table(series, totals, expected, currency))
+
+
+def near_said(result: Overview, pk: int) -> str:
+    """What is known to have happened near an unexpected day; not that it is the cause."""
+    return "; ".join(near.said for near in result.near.get(pk, ()))
 
 
 def expected_days(result: Overview) -> list[charts.Expected]:

@@ -65,6 +65,7 @@ NAVIGATION = (
             ("requests", "Requests", "requests", "finops.view_requests"),
             ("gpus", "GPUs & models", "gpus", "finops.view_bills"),
             ("hosts", "Hosts & servers", "hosts", "finops.view_bills"),
+            ("events", "Events", "events", "finops.view_spend"),
         ),
     ),
     (
@@ -284,6 +285,9 @@ PARTS = {
     "source-test": "sources",
     "source-past": "sources",
     "span": "requests",
+    "logged-errors": "requests",
+    "event": "events",
+    "event-end": "events",
     "recommendation": "recommendations",
     "change": "changes",
     "change-edit": "changes",

@@ -14,10 +14,13 @@ from finops import charts
 from finops.actions.pricing import BY_THE_HOUR
 from finops.queries import traffic
 from finops.queries.filters import Filters
+from finops.queries.model_servers import model_servers
 from finops.queries.traffic import LatencySeries, RequestTable, SpanPage, SpanRow
 from finops.templatetags import words
 
+from . import requests_measures, requests_servers
 from .costs import group_choices, row_href
+from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
@@ -27,7 +30,7 @@ from .figures import (
     stamped,
     unknown_figure,
 )
-from .page import GROUP_LABELS, Choice, View, csv_action, group_said, needs, page
+from .page import GROUP_LABELS, Action, Choice, View, csv_action, group_said, needs, page
 from .tables import (
     NONE,
     Cell,
@@ -59,6 +62,8 @@ KIND_LABELS = {
     "span": "Step",
 }
 HOURLY_UP_TO_DAYS = 2
+EACH_FURTHER = "Time for each output token after the first"
+ABANDONED = "Of the requests that say how they ended: the caller did not wait for the end"
 
 
 @needs("finops.view_requests")
@@ -68,6 +73,8 @@ def show(request: HttpRequest) -> HttpResponse:
     filters = grouped(view.filters)
     table = traffic.request_summary(filters)
     series = traffic.latency_series(filters, step=step(filters))
+    at_once = traffic.concurrency(filters, step=step(filters))
+    marks = marks_of(filters)
     tab = current_tab(view)
     spans = span_page(tab, filters, view)
     return page(
@@ -75,13 +82,22 @@ def show(request: HttpRequest) -> HttpResponse:
         "finops/requests.html",
         "Requests",
         lead="What models answered: how many, how fast, how often they failed.",
-        actions=[csv_action(view, "requests-csv")],
+        actions=[
+            Action("Errors by type", view.to("logged-errors"), "warning"),
+            csv_action(view, "requests-csv"),
+        ],
         as_of=table.as_of,
         is_sample=table.is_sample,
         has_charts=True,
         figures=figures(table),
-        latency_chart=latency_chart(series),
-        traffic_chart=traffic_chart(series),
+        measures=requests_measures.figures(table, at_once),
+        at_once_charts=[
+            marked(chart, at_once.points, marks) for chart in requests_measures.charts_of(at_once)
+        ],
+        at_once_csv=csv_action(view, "requests-concurrency-csv"),
+        servers=requests_servers.panel(view),
+        latency_chart=marked(latency_chart(series), series.points, marks),
+        traffic_chart=marked(traffic_chart(series), series.points, marks),
         table=request_table(table, view, filters),
         groups=group_choices(filters, traffic.GROUPS),
         kept=view.pairs(filters, "group_by", "cursor"),
@@ -103,6 +119,24 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     filters = grouped(view.filters)
     table = request_table(traffic.request_summary(filters), view, filters)
     return csv_response(table, f"requests-{filters.start}-{filters.end}.csv")
+
+
+@needs("finops.view_requests")
+@require_safe
+def at_once_csv(request: HttpRequest) -> HttpResponse:
+    """How much was at once, hour by hour where that is drawn, else day by day."""
+    filters = View.of(request).filters
+    found = traffic.concurrency(filters, step=step(filters))
+    name = f"concurrency-{filters.start}-{filters.end}.csv"
+    return csv_response(requests_measures.at_once_table(found), name)
+
+
+@needs("finops.view_bills")
+@require_safe
+def servers_csv(request: HttpRequest) -> HttpResponse:
+    view = View.of(request)
+    name = f"model-servers-{view.filters.start}-{view.filters.end}.csv"
+    return csv_response(requests_servers.table(model_servers(view.filters)), name)
 
 
 @needs("finops.view_requests")
@@ -269,6 +303,10 @@ def request_table(table: RequestTable, view: View, filters: Filters) -> Table:
         Column("p95", "p95", number=True, help="95% of the requests are faster"),
         Column("p99", "p99", number=True, help="99% of the requests are faster"),
         Column("First token p95", "ttft", number=True),
+        Column("Per token p50", "tpot50", number=True, help=EACH_FURTHER),
+        Column("Per token p95", "tpot", number=True, help=EACH_FURTHER),
+        Column("Per token p99", "tpot99", number=True, help=EACH_FURTHER),
+        Column("Abandoned", "abandoned", number=True, help=ABANDONED),
         Column("Tokens in", "input", number=True),
         Column("From cache", "cache", number=True),
         Column("Tokens out", "output", number=True),
@@ -309,6 +347,10 @@ def request_cells(row) -> tuple[Cell, ...]:
         duration_cell(row.latency.p95_ms),
         duration_cell(row.latency.p99_ms),
         duration_cell(row.ttft.p95_ms),
+        duration_cell(row.tpot.p50_ms),
+        duration_cell(row.tpot.p95_ms),
+        duration_cell(row.tpot.p99_ms),
+        share_cell(row.abandonment_rate),
         count_cell(sum(row.tokens.get(name, 0) for name in INPUT_CLASSES)),
         count_cell(row.tokens.get("cache_read", 0)),
         count_cell(sum(row.tokens.get(name, 0) for name in OUTPUT_CLASSES)),

@@ -19,6 +19,7 @@ from finops.queries import savings as queries
 from finops.queries.savings import NO_CASH, NO_COST, NOT_YET, Payback, Savings, Sum
 from finops.templatetags import words
 
+from .event_marks import marked, marks_of
 from .figures import Chart, Figure, money_figure, stamped, unknown_figure
 from .page import Action, View, csv_action, currency_choices, needs, page
 from .savings_tables import (
@@ -80,7 +81,9 @@ def savings_page(
         figures=figures(found),
         changes=change_table(found),
         reasons=reasons(found),
-        chart=payback_chart(found) if found.days else None,
+        chart=marked(payback_chart(found), [day.day for day in found.days], marks_of(view.filters))
+        if found.days
+        else None,
         ledger=entry_table(entries.rows),
         ledger_of=change,
         whole_ledger_href=view.url(change="", cursor="") if change else "",

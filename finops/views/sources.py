@@ -17,6 +17,7 @@ from finops.queries.pulling import Budget
 from finops.queries.sources import SourceRow
 from finops.source_forms import PastForm, UploadForm
 from finops.templatetags import words
+from ingest import again
 from ingest.fetching import MINUTE_S
 from ingest.models import Source
 from ingest.sources import REGISTRY
@@ -25,7 +26,7 @@ from ingest.sources.base import FileSource, PushSource, TracePullSource
 from .page import Action, View, link, needs, page
 from .settings import push_row
 from .sources_past import past_context
-from .sources_tables import delivery_table, pull_table, reject_table
+from .sources_tables import delivery_table, pull_table, reason_table, reject_table
 from .tables import Cell, Column, Row, Table, count_cell, words_cell
 
 STATE_LABELS = {
@@ -200,7 +201,9 @@ def source_page(view: View, row: SourceRow, status: int = 200, **more) -> HttpRe
         facts=source_facts(row),
         deliveries=delivery_table(queries.deliveries(source).rows, view) if is_bill else None,
         pulls=None if is_bill else pull_table(queries.pulls(source).rows),
-        rejects=reject_table(rejects.rows),
+        rejects=reject_table(rejects.rows, f"{address}/again" if may_manage else ""),
+        reasons=reason_table(again.reasons(source), f"{address}/again") if may_manage else None,
+        again_href=f"{address}/again" if may_manage else "",
         # Not the page's own address: it may answer to something that was sent.
         next_href=link(address, view.filters, {"cursor": rejects.next}) if rejects.next else "",
         first_href=link(address, view.filters) if cursor else "",

@@ -54,13 +54,15 @@ def counts_cells(counts) -> tuple[Cell, ...]:
     return tuple(count_cell(getattr(counts, name)) for name in names)
 
 
-def reject_table(rows: Iterable[RejectRow]) -> Table:
+def reject_table(rows: Iterable[RejectRow], again: str = "") -> Table:
+    """`again` is the address for those who may try rows again."""
     columns = (
         Column("Reason"),
         Column("Field"),
         Column("What to mend"),
         Column("Line", number=True),
         Column("Received"),
+        Column("State"),
     )
     made = []
     for row in rows:
@@ -70,6 +72,7 @@ def reject_table(rows: Iterable[RejectRow]) -> Table:
             words_cell(row.detail),
             NONE if row.line is None else count_cell(row.line),
             time_cell(row.received_at),
+            state_cell(row, again),
         )
         made.append(Row(cells))
     return Table(
@@ -79,6 +82,40 @@ def reject_table(rows: Iterable[RejectRow]) -> Table:
         tuple(made),
         empty="Nothing was refused in the last 7 days.",
     )
+
+
+def reason_table(reasons: Iterable[tuple[str, int, int]], address: str) -> Table:
+    """What keeps rows out, each with the way to try them again."""
+    columns = (
+        Column("Reason"),
+        Column("Rows", number=True),
+        Column("Can be tried again", number=True, help="Enough was kept of them"),
+        Column("Try again"),
+    )
+    made = tuple(
+        Row(
+            (
+                words_cell(reason.replace("_", " ")),
+                count_cell(rows),
+                count_cell(kept),
+                words_cell("Try these again", href=f"{address}?reason={reason}")
+                if kept
+                else words_cell("Send them again", note="Nothing of them was kept to try."),
+            )
+        )
+        for reason, rows, kept in reasons
+    )
+    return Table("reasons", "Why rows were refused", columns, made)
+
+
+def state_cell(row: RejectRow, again: str) -> Cell:
+    """Taken by now, or the way to try it again."""
+    if row.state == "taken":
+        return words_cell("Taken now", tone="good", note=words.when_text(row.tried_at))
+    tried = f"Tried again {words.when_text(row.tried_at)}." if row.tried_at else ""
+    if again and row.can_be_tried:
+        return words_cell("Try again", href=f"{again}?row={row.id}", note=tried)
+    return words_cell("Refused", tone="quiet", note=tried)
 
 
 def row_named(row: RejectRow) -> str:

@@ -1,6 +1,9 @@
 """Tables of what happened. They know sources and owners, never prices and never users."""
 
 from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
+from .concurrency import ConcurrencyQuarter
+from .errors import ErrorCount, ErrorSeen
+from .events import Event
 from .late import LateQuarter, LateSpan, SealedKeys
 from .owners import Pool, Project, Team, Token
 from .parts import ToldPart
@@ -14,7 +17,8 @@ from .rollups import (
     SpanHour,
     SpanQuarter,
 )
-from .samples import Gpu, GpuSample, MetricSample, Series
+from .samples import Gpu, GpuProcess, GpuSample, MetricSample, MigInstance, Series
+from .serving import ServedModel
 from .sources import Pull, Reject, Source
 from .spans import Score, Span, SpanKey, SpanSighting, SpanText, UsageParent
 from .users import UserDay, UserDayState
@@ -23,16 +27,22 @@ from .work import Job
 __all__ = [
     "BillDay",
     "BillLine",
+    "ConcurrencyQuarter",
     "Delivery",
     "DeliveryPeriod",
     "DirtyHour",
+    "ErrorCount",
+    "ErrorSeen",
+    "Event",
     "Gpu",
+    "GpuProcess",
     "GpuQuarter",
     "GpuSample",
     "Job",
     "LateQuarter",
     "LateSpan",
     "MetricSample",
+    "MigInstance",
     "Pool",
     "Project",
     "Pull",
@@ -43,6 +53,7 @@ __all__ = [
     "SealedKeys",
     "Series",
     "SeriesQuarter",
+    "ServedModel",
     "Source",
     "Span",
     "SpanDay",

@@ -5,6 +5,7 @@ from django.db import models
 from .fields import one_of
 
 PULL_STATES = ("running", "done", "failed")
+REJECT_STATES = ("refused", "taken")
 
 
 class Source(models.Model):
@@ -110,10 +111,18 @@ class Reject(models.Model):
     external_id = models.CharField(max_length=200, blank=True)
     line = models.BigIntegerField(null=True)
     payload = models.BinaryField(default=b"", help_text="Fernet-encrypted row as received.")
+    form = models.CharField(
+        max_length=30, default="", db_default="", blank=True,
+        help_text="Which decoder reads the payload again; empty: none can.",
+    )  # fmt: skip
+    state = models.CharField(max_length=10, default="refused", db_default="refused")
+    tries = models.PositiveIntegerField(default=0, db_default=0)
+    tried_at = models.DateTimeField(null=True, help_text="When it was last tried again.")
 
     class Meta:
         ordering = ["-received_at", "-id"]
         indexes = [models.Index(fields=["source", "-received_at"])]
+        constraints = [one_of("reject", "state", REJECT_STATES)]
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

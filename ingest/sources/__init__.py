@@ -6,9 +6,11 @@ A new kind is a new file here and a line in REGISTRY.
 from .aws_cost_explorer import AwsCostExplorer
 from .base import Source
 from .bill_file import BillFile
+from .elasticsearch import Elasticsearch
 from .focus_csv import FocusCsv
 from .gpu import GpuProbe
 from .langfuse import Langfuse
+from .loki import Loki
 from .otlp import Otlp
 from .prometheus import Prometheus
 from .prometheus_text import PrometheusText
@@ -22,6 +24,8 @@ REGISTRY: dict[str, Source] = {
         Otlp(),
         Langfuse(),
         RequestLog(),
+        Loki(),
+        Elasticsearch(),
         Prometheus(),
         PrometheusText(),
         TritonStatistics(),

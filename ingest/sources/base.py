@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gpu_probe.wire import Batch
+from ingest.error_records import ErrorWindow
 from ingest.privacy import ProjectKey
 from ingest.records import MetricRecord, Reject, ScoreRecord, SpanRecord
 
@@ -77,6 +78,8 @@ class Page:
     """In a back-fill: everything before this has been read."""
     gpus: Sequence[Batch] = ()
     """Readings of whole GPUs, which are no series."""
+    errors: Sequence[ErrorWindow] = ()
+    """Counts of logged errors, in whole windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Source:
     """Whom its facts belong to: a project, a pool, or the organisation."""
     brings_bills: ClassVar[bool] = False
     """Whether its facts are bill lines, which come as whole deliveries."""
+    brings_errors: ClassVar[bool] = False
+    """Whether its facts are counts of logged errors alone: no request and no usage."""
     settings: ClassVar[tuple[Setting, ...]] = ()
 
     def check_config(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,10 +84,10 @@ class Batch:
     scores: list[ScoreRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
-    def refuse(self, event_id: str, row: Any, bad: BadRow) -> None:
+    def refuse(self, event_id: str, row: Any, bad: BadRow, form: str, told: Any = None) -> None:
         where = f"{bad.field}: " if bad.field else ""
         self.outcomes.append(Outcome(event_id, message=f"{where}{bad.detail}"))
-        self.rejects.append(langfuse.reject(row, bad))
+        self.rejects.append(langfuse.reject(row, bad, form, told))
 
     def blame(self, problems: Mapping[str, str]) -> None:
         """Of these things, by id, it turned out that they cannot be true."""
@@ -110,11 +110,17 @@ def decode(body: bytes, *, key: ProjectKey, keeps_text: bool) -> Batch:
             event_id = _word_of(event, "id")
             thing = _take(event, event_id, batch, key, keeps_text)
         except BadRow as bad:
-            inner = event.get("body") if isinstance(event, Mapping) else event
-            batch.refuse(event_id, inner, bad)
+            whole = event if isinstance(event, Mapping) else {}
+            batch.refuse(event_id, whole.get("body"), bad, langfuse.EVENT, renamed(whole, "body"))
         else:
             batch.outcomes.append(Outcome(event_id, thing))
     return batch
+
+
+def renamed(event: Mapping[str, Any], before: str) -> dict[str, Any]:
+    """Quarantine takes what is under `body` for text, so that it is kept under another name."""
+    after = "observed" if before == "body" else "body"
+    return {after if name == before else name: value for name, value in event.items()}
 
 
 def decode_scores(body: bytes, *, now: datetime) -> tuple[Batch, bool]:
@@ -133,7 +139,7 @@ def decode_scores(body: bytes, *, now: datetime) -> tuple[Batch, bool]:
                 row = {"timestamp": now.isoformat(), **row, "id": score_id}
             batch.scores.append(langfuse.score(row))
         except BadRow as bad:
-            batch.refuse(score_id, row, bad)
+            batch.refuse(score_id, row, bad, langfuse.SCORE)
         else:
             batch.outcomes.append(Outcome(score_id, score_id))
     return batch, isinstance(plain, list)
@@ -267,7 +273,9 @@ def whole(
     try:
         return _whole(own_id, fields, trace, version, key)
     except BadRow as bad:
-        return langfuse.reject({**fields, "id": own_id}, bad)
+        # Its parts stay where they are; tried again, they are put together again.
+        told = {"id": own_id, "traceId": fields.get("traceId", "")}
+        return langfuse.reject({**fields, "id": own_id}, bad, langfuse.PART, told)
 
 
 def _whole(

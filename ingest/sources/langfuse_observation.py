@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ingest import privacy, quarantine
+from ingest import endings, privacy, quarantine
 from ingest.privacy import ProjectKey
 from ingest.records import Reject, ScoreRecord, SpanRecord
 from ingest.sources import vocabulary
@@ -37,6 +37,10 @@ from ingest.sources.usage import Usage, raw
 __all__ = ["BadRow", "reject", "score", "span", "with_trace"]
 
 MAX_LABELS = 32
+
+EVENT, PART = "langfuse.event", "langfuse.part"
+OBSERVATION, SCORE = "langfuse.observation", "langfuse.score"
+"""The forms in which quarantine keeps what cannot be taken."""
 
 LABELS = {
     # The attributes under which Langfuse's SDKs send the same things by OpenTelemetry.
@@ -181,8 +185,11 @@ def with_trace(
     return {**observation, **missing}
 
 
-def reject(row: Any, bad: BadRow) -> Reject:
-    """What quarantine keeps of a row that could not be taken: no prompt text."""
+def reject(row: Any, bad: BadRow, form: str, told: Mapping[str, Any] | None = None) -> Reject:
+    """What quarantine keeps of a row that could not be taken: no prompt text.
+
+    `told` is what to keep where the row alone could not be tried again.
+    """
     known = row if isinstance(row, Mapping) else {}
     ids = [str(known[name]) for name in ("traceId", "id") if known.get(name)]
     return Reject(
@@ -190,7 +197,8 @@ def reject(row: Any, bad: BadRow) -> Reject:
         bad.field,
         bad.detail,
         external_id=storable("/".join(ids)),
-        payload=quarantine.payload(known),
+        payload=quarantine.payload(known if told is None else told),
+        form=form,
     )
 
 
@@ -231,7 +239,11 @@ def _tier(parameters: Mapping[str, Any]) -> str:
 def _error_type(row: Mapping[str, Any]) -> str:
     """The class in front of a message, as in `RateLimitError: …`; a message may quote a prompt."""
     said = row.get("statusMessage")
-    found = _CLASS_OF_ERROR.match(said) if isinstance(said, str) else None
+    if not isinstance(said, str):
+        return ""
+    found = _CLASS_OF_ERROR.match(said)
+    if endings.says_abandoned(said) and not (found and endings.is_abandoned(found[1])):
+        return endings.CLOSED
     return found[1] if found else ""
 
 

@@ -185,11 +185,12 @@ class Reader:
         rejects: list[Reject] = []
         # Only the older API leaves users and tags at the trace.
         traces = self._traces_of(found) if what == OBSERVATIONS and door.pages != CURSOR else {}
+        form = rows.SCORE if what == SCORES else rows.OBSERVATION
         for row in found:
             try:
                 records.append(self._record(what, row, traces))
             except BadRow as bad:
-                rejects.append(rows.reject(row, bad))
+                rejects.append(rows.reject(row, bad, form))
         return records, rejects
 
     def _record(

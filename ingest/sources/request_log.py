@@ -17,7 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from ingest import quarantine
+from ingest import endings, quarantine
 from ingest.records import KINDS, Reject, SpanRecord
 from ingest.sources import provider_replies, vocabulary
 from ingest.sources.base import BadConfig, BadFile, FileSource, Reading, Setting
@@ -197,7 +197,7 @@ def _rows(path: Path, plan: _Plan) -> Iterator[_Row]:
 
 def _csv_rows(stream: BufferedReader[Any], file: str, plan: _Plan) -> Iterator[_Row]:
     found = records(lines(stream), plan.delimiter)
-    names = _header(file, next(found, Record(1)), plan)
+    names = _header(file, next(found, Record(1, [])), plan)
     for record in found:
         yield _csv_row(record, names)
 
@@ -316,7 +316,7 @@ def _span(row: _Row, plan: _Plan) -> SpanRecord | Reject:
             request_model=model,
             tier=vocabulary.tier(word("tier", reply.tier)),
             status=read("status", _status) or reply.status,
-            error_type=reply.error_type,
+            error_type=reply.error_type or read("status", _abandoned) or "",
             user_id=word("user_id"),
             session_id=word("session_id"),
             ttft_ms=read("ttft_ms", _milliseconds),
@@ -449,6 +449,12 @@ def _status(value: Any) -> str:
     if len(told) == 3 and told.isascii() and told.isdigit():
         return "error" if told >= "400" else "ok"
     raise _BadCell("bad_status", f"{told[:40]!r} is neither ok, error nor an HTTP status")
+
+
+def _abandoned(value: Any) -> str:
+    """The status itself, where it says that the caller did not wait for the end."""
+    told = str(value).strip().lower()
+    return told if endings.is_abandoned(told) else ""
 
 
 def _blocks(value: Any) -> tuple[bytes, ...]:

@@ -13,9 +13,8 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from ingest.sources.base import BadFile
 
@@ -27,6 +26,7 @@ MAX_BYTES = 20 * 1024**3
 """Unpacked. A gzip bomb ends here."""
 
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -63,10 +63,12 @@ def open_text(path: Path) -> Iterator[io.BufferedReader[Any]]:
             file.seek(0)
             raw: BinaryIO = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
             stream = limited(raw, path.name)
-            start = stream.peek(3)[:3]
+            start = stream.peek(4)[:4]
             if start[:2] in _UTF16:
                 raise BadFile(f"{path.name} is UTF-16; save it as UTF-8.")
-            if start == _UTF8_MARK:
+            if start == _ZIP:
+                raise BadFile(f"{path.name} is a zip archive; unpack it and load the file inside.")
+            if start[:3] == _UTF8_MARK:
                 stream.read(3)
             yield stream
     except FileNotFoundError:
@@ -84,12 +86,11 @@ def lines(stream: BinaryIO) -> Iterator[bytes]:
             line = stream.readline(MAX_LINE_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One CSV record: where it starts, and its cells or why it has none."""
 
     line: int
-    cells: list[str] = field(default_factory=list)
+    cells: list[str]
     content: bytes = b""
     """The cells as bytes, to tell equal records."""
     problem: str = ""
@@ -107,7 +108,7 @@ def records(found: Iterable[bytes], delimiter: str) -> Iterator[Record]:
             cells = next(reader, None)
         except csv.Error as error:
             upto = f" up to line {reader.line_num}" if reader.line_num > line else ""
-            yield Record(line, problem=f"is no CSV{upto} ({error}); check its quotes")
+            yield Record(line, [], problem=f"is no CSV{upto} ({error}); check its quotes")
             continue
         if cells is None:
             return
@@ -116,7 +117,7 @@ def records(found: Iterable[bytes], delimiter: str) -> Iterator[Record]:
         try:
             yield Record(line, cells, "\x1f".join(cells).encode())
         except UnicodeEncodeError:
-            yield Record(line, problem="is not UTF-8; save the file as UTF-8")
+            yield Record(line, [], problem="is not UTF-8; save the file as UTF-8")
 
 
 def sha256_of(path: Path) -> bytes:

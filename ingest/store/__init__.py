@@ -4,11 +4,22 @@ Each function is one transaction: rows, quarantine, dirty hours, counts and curs
 together or not at all, so a delivery may be repeated at will. Knows tables; refuses prices.
 """
 
-from . import parts
+from . import errors, events, parts
 from .bills import BillResult, bill
 from .counting import Counts
 from .samples import gpus, metrics
 from .scores import scores
 from .spans import spans
 
-__all__ = ["BillResult", "Counts", "bill", "gpus", "metrics", "parts", "scores", "spans"]
+__all__ = [
+    "BillResult",
+    "Counts",
+    "bill",
+    "errors",
+    "events",
+    "gpus",
+    "metrics",
+    "parts",
+    "scores",
+    "spans",
+]

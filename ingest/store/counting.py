@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import encryption
+from ingest import encryption, failpoints
 from ingest.jobs import Lease
 from ingest.models import Delivery, Project, Reject, Source
+from ingest.privacy import looks_like_text
 from ingest.records import Reject as RejectRecord
 
 
@@ -57,8 +59,11 @@ def delivery_transaction(lease: Lease | None) -> Iterator[Any]:
     with transaction.atomic():
         if lease is not None:
             lease.check()
+        failpoints.hit("store.begun")
         with connection.cursor() as cursor:
             yield cursor
+        failpoints.hit("store.before_commit")
+    failpoints.hit("store.after_commit")
 
 
 def make_staging(cursor: Any, table: str, columns: dict[str, str]) -> None:
@@ -87,9 +92,27 @@ def sealed_reject(day: date, external_id: str, why: str) -> RejectRecord:
     return RejectRecord("sealed_day", "day", detail, external_id)
 
 
+_told: ContextVar[list[RejectRecord] | None] = ContextVar("told_rejects", default=None)
+
+
+@contextmanager
+def rejects_told() -> Iterator[list[RejectRecord]]:
+    """What is refused meanwhile is told to the caller, for it is in quarantine already."""
+    told: list[RejectRecord] = []
+    mark = _told.set(told)
+    try:
+        yield told
+    finally:
+        _told.reset(mark)
+
+
 def quarantine_rejects(
     source: Source, rejects: Sequence[RejectRecord], delivery: Delivery | None = None
 ) -> None:
+    told = _told.get()
+    if told is not None:
+        told.extend(rejects)
+        return
     if source.interval_s is not None:
         rejects = _not_yet_kept(source, rejects)
     Reject.objects.bulk_create(
@@ -99,12 +122,18 @@ def quarantine_rejects(
             reason=reject.reason,
             field=reject.field[:100],
             detail=reject.detail,
-            external_id=reject.external_id[:200],
+            external_id=_named(reject.external_id),
             line=reject.line,
             payload=encryption.encrypt(reject.payload) if reject.payload else b"",
+            form=reject.form if reject.payload else "",
         )
         for reject in rejects
     )
+
+
+def _named(external_id: str) -> str:
+    """A sender may put a text where an id belongs."""
+    return "" if looks_like_text(external_id[:200]) else external_id[:200]
 
 
 def _not_yet_kept(source: Source, rejects: Sequence[RejectRecord]) -> list[RejectRecord]:
@@ -143,6 +172,7 @@ def count_into_hour(cursor: Any, source: Source, counts: Counts) -> None:
     Adding is exact here because it commits with the rows it counts. It comes last in the
     transaction, so that pushes of one source wait for each other only while they commit.
     """
+    failpoints.hit("store.rows")
     start = hour_of(timezone.now())
     fields = counts.as_dict()
     cursor.execute(

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import parts
+from ingest import parts, quarantine
 from ingest.models import Reject as RejectRow
 from ingest.models import Source, ToldPart
 from ingest.parts import Fields, Part
@@ -28,6 +28,9 @@ from .spans import spans as store_spans
 
 KEPT_FOR = timedelta(days=7)
 """After the last word; a score may come later, for it needs no part."""
+
+PART = "langfuse.part"
+"""How quarantine names what its parts make."""
 
 Whole = Callable[[str, Mapping[str, Any], Mapping[str, Any], int], SpanRecord | Reject | None]
 """(id, an observation's fields, its trace's, version) → the span; None while it is not whole."""
@@ -97,6 +100,8 @@ def take(source: Source, told: Sequence[Part], rejects: Sequence[Reject], whole:
         for own_id, known in observations.items():
             made = _made(own_id, known, traces.get(known.trace_id), whole)
             problem = made.problem(now) if isinstance(made, SpanRecord) else made
+            if isinstance(problem, Reject) and isinstance(made, SpanRecord):
+                problem = replace(problem, form=PART, payload=_named(own_id, known))
             if isinstance(problem, Reject):
                 refused.append(problem)
                 problems[own_id] = problem.detail
@@ -234,6 +239,11 @@ def _made(
     about = trace.fields if trace is not None else {}
     newest = parts.version(known.fields, about)
     return whole(own_id, parts.values(known.fields), parts.values(about), newest)
+
+
+def _named(own_id: str, known: _Told) -> bytes:
+    """Its parts stay where they are: to try it again its name is enough."""
+    return quarantine.payload({"id": own_id, "traceId": known.trace_id})
 
 
 def _texts(told: Sequence[Part]) -> dict[str, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ingest import kept
 from ingest.jobs import Lease
 from ingest.models import Source
 from ingest.records import Reject, ScoreRecord
@@ -58,7 +59,8 @@ def _refused(record: ScoreRecord, refused: list[Reject]) -> bool:
     elif record.number is not None and not math.isfinite(record.number):
         detail = "NaN and infinity are no scores."
     if detail:
-        refused.append(Reject("impossible_score", "value", detail, record.external_id))
+        problem = Reject("impossible_score", "value", detail, record.external_id)
+        refused.append(kept.with_record(problem, record))
     return bool(detail)
 
 

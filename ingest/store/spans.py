@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from ingest import partitions
+from ingest import kept, partitions
 from ingest.jobs import Lease
 from ingest.models import Source
 from ingest.records import TOKEN_FIELDS, Reject, SpanRecord, span_key
@@ -146,7 +146,7 @@ def _sound(records: Sequence[SpanRecord], refused: list[Reject]) -> list[SpanRec
         if problem is None:
             sound.append(record)
         else:
-            refused.append(problem)
+            refused.append(kept.with_record(problem, record))
     return sound
 
 
@@ -168,7 +168,8 @@ def _latest_of_each(
 
 
 def _row(project: int, key: UUID, record: SpanRecord) -> tuple[Any, ...]:
-    parent = record.parent_span_id
+    # A span that calls itself its parent has none: else its usage would count nowhere.
+    parent = record.parent_span_id if record.parent_span_id != record.span_id else ""
     return (
         record.started_at.astimezone(UTC).date(),
         key,

@@ -38,6 +38,8 @@ PURE = (
     "finops.costing",
     "finops.series",
     "gpu_probe.wire",
+    "ingest.error_records",
+    "ingest.masking",
     "ingest.records",
     "ingest.sketch",
     "ingest.sources.usage",

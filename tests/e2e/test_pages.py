@@ -28,6 +28,7 @@ PAGES = (
     "/requests?tab=recent",
     "/gpus?range=7d",
     "/hosts?range=7d",
+    "/events",
     "/sources",
     "/sources/new",
     "/sources/new?kind=gpu",

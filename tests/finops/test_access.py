@@ -36,6 +36,7 @@ HELD = {
     *((role, name) for role in ("analyst", "engineer", "approver", "admin")
       for name in access.READING),
     ("analyst", "manage_prices"), ("analyst", "import_bills"), ("analyst", "manage_savings"),
+    *((role, "manage_events") for role in ("analyst", "engineer", "admin")),
     ("engineer", "propose_change"),
     ("approver", "approve_change"), ("approver", "view_audit"),
     ("admin", "view_audit"), ("admin", "import_bills"), ("admin", "manage_sources"),

@@ -26,7 +26,10 @@ READABLE = (
     "/requests",
     "/requests?group_by=service&tab=errors",
     "/requests?tab=recent",
+    "/requests/errors",
     "/savings",
+    "/events",
+    "/events?kind=incident&environment=production",
     "/sources",
     "/prices",
     "/settings/tokens",
@@ -38,6 +41,8 @@ MANAGERS = (
     "/sources/new?kind=otlp",
     "/sources/new?kind=prometheus_text",
     "/sources/new?kind=triton_statistics",
+    "/sources/new?kind=loki",
+    "/sources/new?kind=elasticsearch",
 )
 PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
 

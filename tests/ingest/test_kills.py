@@ -22,7 +22,7 @@ from .test_langfuse_pull import connect, some
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TIMES = (1, 2, 3)
-PLACES = [f"{name}:{time}" for time in TIMES for name in failpoints.NAMES]
+PLACES = [f"{name}:{time}" for time in TIMES for name in failpoints.PULL]
 
 
 @pytest.fixture(autouse=True)

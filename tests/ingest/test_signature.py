@@ -65,6 +65,22 @@ def test_minima_are_datasketchs():
     assert signature.minima(hashes, permutations).tolist() == referee.hashvalues.tolist()
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=400), st.integers(60, 140))
+def test_words_of_plain_text_are_those_of_any_text(text, length):
+    """ASCII is split in another way, which must not show: signatures are stored."""
+    text = f"{text} {'x' * length} {text}"
+    assert signature.words_of(text) == signature._WORDS.findall(text.lower())
+
+
+def test_signature_never_changes_under_one_key():
+    """Stored ones are compared with new ones: another value needs another key."""
+    made = signature.of("Ignore case, count words: naive_2 means naive_2.", SECRET)
+    assert made.hex() == (
+        "46e2af3090e8c0254d64cae96dc23b5256b3070bdc3e19a4c456bc2b17c48f22"
+        "9178212378ade53baadd1df0d415ee0fd6949fefafd188577e96fe31c4869e9e"
+    )
+
+
 def test_signature_is_a_key_id_and_64_bytes():
     made = privacy.prompt_signature("What is the capital of France?", KEY)
 

@@ -139,7 +139,7 @@ def test_rejected_spans_are_counted_and_quarantined_without_text(post, source):
     ]  # fmt: skip
     kept = encryption.decrypt(Reject.objects.get(reason="bad_tokens").payload)
     assert b"Rumpelstilzchen" not in kept
-    assert json.loads(kept)["gen_ai.usage.output_tokens"] == -1
+    assert json.loads(kept)["attributes"]["gen_ai.usage.output_tokens"] == -1
 
 
 def test_span_of_impossible_length_is_rejected_and_its_neighbours_are_not(post):

@@ -26,6 +26,9 @@ LOAD = "host_load_1m"
 PROCESSES_RUNNABLE = "host_processes_runnable"
 PROCESSES_BLOCKED = "host_processes_blocked"
 
+OURS = "breakeven_host"
+"""What the GPU probe's own `/metrics` says of its host, for hosts without a node exporter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -150,10 +153,28 @@ DCGM = (
 )  # fmt: skip
 
 NODE = (
-    Metric(CPU_SECONDS, "counter", "s", ("node_cpu_seconds_total", "node_cpu"), per_cpu=True),
-    _gauge(MEMORY_TOTAL, "bytes", "node_memory_MemTotal_bytes", "node_memory_MemTotal"),
-    _gauge(MEMORY_AVAILABLE, "bytes", "node_memory_MemAvailable_bytes", "node_memory_MemAvailable"),
-    _gauge(LOAD, "", "node_load1"),
+    Metric(
+        CPU_SECONDS,
+        "counter",
+        "s",
+        ("node_cpu_seconds_total", "node_cpu", f"{OURS}_cpu_seconds_total"),
+        per_cpu=True,
+    ),
+    _gauge(
+        MEMORY_TOTAL,
+        "bytes",
+        "node_memory_MemTotal_bytes",
+        "node_memory_MemTotal",
+        f"{OURS}_memory_total_bytes",
+    ),
+    _gauge(
+        MEMORY_AVAILABLE,
+        "bytes",
+        "node_memory_MemAvailable_bytes",
+        "node_memory_MemAvailable",
+        f"{OURS}_memory_available_bytes",
+    ),
+    _gauge(LOAD, "", "node_load1", f"{OURS}_load1"),
     _gauge(PROCESSES_RUNNABLE, "", "node_procs_running"),
     _gauge(PROCESSES_BLOCKED, "", "node_procs_blocked"),
 )

@@ -100,9 +100,15 @@ def _span_or_reject(told: Any, rejects: list[Reject]) -> Any:
         known = told if isinstance(told, Mapping) else {}
         # Names and times alone: where text is, in what cannot be read, nobody knows.
         row = {name: known[name] for name in _FIELDS if isinstance(known.get(name), str | int)}
-        trace_id, span_id = (str(row.get(name, ""))[:32] for name in ("traceId", "spanId"))
+        trace_id, span_id = (_id_or_nothing(row.get(name)) for name in ("traceId", "spanId"))
         rejects.append(bad.reject(trace_id, span_id, row))
         return None
+
+
+def _id_or_nothing(told: Any) -> str:
+    """What is no id may be anybody's text."""
+    text = str(told or "")
+    return text if len(text) <= 32 and set(text) <= set("0123456789abcdefABCDEF") else ""
 
 
 _FIELDS = ("traceId", "spanId", "parentSpanId", "name", "startTimeUnixNano", "endTimeUnixNano")

@@ -38,7 +38,7 @@ def decode(
             try:
                 record = spans.record(span, service, key, keeps_text, decoded.scores)
             except BadSpan as bad:
-                decoded.rejects.append(spans.reject(span, bad))
+                decoded.rejects.append(spans.reject(span, bad, service, group.scope))
                 continue
             decoded.spans.append(record)
             if is_langfuse:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, make_dataclass
-from dataclasses import field as dataclass_field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingest import privacy
@@ -12,28 +11,20 @@ from ingest.records import Reject, ScoreRecord, SpanRecord
 from ingest.sources import vocabulary
 from ingest.sources.usage import Usage
 
-from . import events, measures, text
-from .attributes import DROPPED, MAX_ATTRIBUTES, PLAIN, Found, Seen, clean, unpack, walk
+from . import events, kept, measures, text
+from .attributes import DROPPED, Found, Seen, clean, walk
 from .bad import BadSpan
 
 ERROR = 2
 """STATUS_CODE_ERROR"""
 
 if TYPE_CHECKING:
-    Draft = SpanRecord
+    Draft = Any
 else:
-    # Filling a frozen record of fifty fields is half of what a span costs: each field goes through
-    # object.__setattr__. A draft has the same slots and is frozen, by its class, once it is full.
-    Draft = make_dataclass(
-        "Draft",
-        [
-            (one.name, one.type, dataclass_field(default=one.default))
-            if one.default is not MISSING
-            else (one.name, one.type)
-            for one in fields(SpanRecord)
-        ],
-        slots=True,
-    )
+    # Filling a frozen record of fifty fields is half of what a span costs: each goes through
+    # object.__setattr__, after its name was looked for among the parameters. A draft has the same
+    # slots, is filled field by field, and is frozen, by its class, once it is full.
+    Draft = type("Draft", (), {"__slots__": SpanRecord.__slots__})
 
 
 def record(
@@ -52,58 +43,65 @@ def record(
     walk(span.attributes, seen, keeps_text)
     told = events.read(span, seen, keeps_text, scores) if len(span.events) else events.NOTHING
     found = seen.found()
-    provider = vocabulary.provider(found.provider) if found.provider else ""
+    provider = found.provider or ""
     request_model = found.request_model or ""
     usage = measures.usage(found, seen)
-    prompt = text.joined(seen.prompts)
-    mark = privacy.prompt(prompt, key) if prompt else None
     seen.dropped += span.dropped_attributes_count
     if seen.dropped:
         seen.labels[DROPPED] = seen.dropped
-    draft = Draft(
-        trace_id=trace_id,
-        span_id=span_id,
-        started_at=measures.time(started_ns),
-        ended_at=measures.time(ended_ns) if ended_ns else None,
-        parent_span_id=span.parent_span_id.hex(),
-        external_id=span_id,
-        version=(ended_ns or started_ns) // 1000,
-        kind=_kind(found, provider, usage),
-        name=clean(span.name),
-        service=service,
-        provider=provider,
-        model=found.model or request_model,
-        request_model=request_model,
-        tier=vocabulary.tier(found.tier) if found.tier else "standard",
-        status="error" if span.status.code == ERROR else "ok",
-        error_type=found.error_type or told.error_type,
-        user_id=found.user_id or "",
-        session_id=found.session_id or "",
-        ttft_ms=measures.ttft_ms(found, told.first_token_ns, started_ns),
-        input_tokens=usage.input,
-        cache_read_tokens=usage.cache_read,
-        cache_write_5m_tokens=usage.cache_write_5m,
-        cache_write_1h_tokens=usage.cache_write_1h,
-        output_tokens=usage.output,
-        reasoning_tokens=usage.reasoning,
-        audio_input_tokens=usage.audio_input,
-        audio_output_tokens=usage.audio_output,
-        image_input_tokens=usage.image_input,
-        usage_convention=usage.convention,
-        raw_usage=measures.raw_usage(found, seen),
-        source_cost_usd=measures.cost(found),
-        prompt_hash=mark.prompt if mark else None,
-        prefix_hashes=mark.prefixes if mark else None,
-        parameters_hash=_parameters_hash(seen.parameters, key) if seen.parameters else None,
-        prompt_signature=mark.signature if mark else None,
-        removable_chars=mark.removable_chars if mark else None,
-        input_chars=len(prompt) if mark else None,
-        output_chars=text.length(seen.answers),
-        texts=seen.texts or None,
-        attributes=seen.labels or None,
-    )
+    draft = Draft()
+    draft.trace_id = trace_id
+    draft.span_id = span_id
+    draft.started_at = measures.time(started_ns)
+    draft.ended_at = measures.time(ended_ns) if ended_ns else None
+    draft.parent_span_id = span.parent_span_id.hex()
+    draft.external_id = span_id
+    draft.version = (ended_ns or started_ns) // 1000
+    draft.kind = _kind(found, provider, usage)
+    draft.name = clean(span.name)
+    draft.service = service
+    draft.provider = provider
+    draft.model = found.model or request_model
+    draft.request_model = request_model
+    draft.tier = found.tier or "standard"
+    draft.status = "error" if span.status.code == ERROR else "ok"
+    draft.error_type = found.error_type or told.error_type
+    draft.user_id = found.user_id or ""
+    draft.session_id = found.session_id or ""
+    draft.ttft_ms = measures.ttft_ms(found, told.first_token_ns, started_ns)
+    draft.input_tokens = usage.input
+    draft.cache_read_tokens = usage.cache_read
+    draft.cache_write_5m_tokens = usage.cache_write_5m
+    draft.cache_write_1h_tokens = usage.cache_write_1h
+    draft.output_tokens = usage.output
+    draft.reasoning_tokens = usage.reasoning
+    draft.audio_input_tokens = usage.audio_input
+    draft.audio_output_tokens = usage.audio_output
+    draft.image_input_tokens = usage.image_input
+    draft.usage_convention = usage.convention
+    draft.raw_usage = measures.raw_usage(found, seen)
+    draft.source_cost_usd = measures.cost(found)
+    draft.parameters_hash = _parameters_hash(seen.parameters, key) if seen.parameters else None
+    _mark_prompt(draft, text.joined(seen.prompts), key)
+    draft.output_chars = text.length(seen.answers)
+    draft.texts = seen.texts or None
+    draft.attributes = seen.labels or None
     draft.__class__ = SpanRecord
-    return draft
+    made: SpanRecord = draft
+    return made
+
+
+def _mark_prompt(draft: Draft, prompt: str, key: ProjectKey) -> None:
+    if prompt:
+        mark = privacy.prompt(prompt, key)
+        draft.prompt_hash = mark.prompt
+        draft.prefix_hashes = mark.prefixes
+        draft.prompt_signature = mark.signature
+        draft.removable_chars = mark.removable_chars
+        draft.input_chars = len(prompt)
+    else:
+        draft.prompt_hash = draft.prefix_hashes = draft.prompt_signature = None
+        draft.removable_chars = draft.input_chars = None
 
 
 _hashes: dict[tuple[bytes, bytes, str], bytes | None] = {}
@@ -135,19 +133,6 @@ def _kind(found: Found, provider: str, usage: Usage) -> str:
     return kind or "span"
 
 
-def reject(span: Any, bad: BadSpan) -> Reject:
-    row: dict[str, Any] = {
-        "name": span.name,
-        "trace_id": span.trace_id.hex(),
-        "span_id": span.span_id.hex(),
-        "start_time_unix_nano": span.start_time_unix_nano,
-        "end_time_unix_nano": span.end_time_unix_nano,
-    }
-    for packed in span.attributes[:MAX_ATTRIBUTES]:
-        try:
-            pair = unpack(packed)
-        except BadSpan:
-            continue  # it is why the span is refused
-        which = pair.value.WhichOneof("value")
-        row[pair.key] = getattr(pair.value, which) if which in PLAIN else which
-    return bad.reject(row["trace_id"], row["span_id"], row)
+def reject(span: Any, bad: BadSpan, service: str, scope: str) -> Reject:
+    row, form = kept.row_of(span, service, scope)
+    return replace(bad.reject(row["trace_id"], row["span_id"], row), form=form)

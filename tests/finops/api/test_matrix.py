@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.urls import get_resolver
@@ -11,7 +12,7 @@ from django.utils import timezone
 from finops.actions.connections import issue_push_token
 from finops.models import AccessToken, User
 from ingest import backfill
-from ingest.models import Delivery, Project, Source, Span
+from ingest.models import Delivery, Event, Project, Source, Span
 
 pytestmark = pytest.mark.usefixtures("estate")
 
@@ -27,9 +28,12 @@ MAY_READ = {
     "spend-series": EVERYBODY,
     "requests": EVERYBODY,
     "requests-series": EVERYBODY,
+    "requests-concurrency": EVERYBODY,
+    "requests-servers": MEMBERS,
     "requests-recent": EVERYBODY,
     "requests-slowest": EVERYBODY,
     "requests-errors": EVERYBODY,
+    "errors": EVERYBODY,
     "gpus": MEMBERS,
     "gpus-series": MEMBERS,
     "loads": MEMBERS,
@@ -46,6 +50,8 @@ MAY_READ = {
     "price-books": EVERYBODY,
     "forecasts": EVERYBODY,
     "anomalies": EVERYBODY,
+    "events": EVERYBODY,
+    "event": EVERYBODY,
     "savings": EVERYBODY,
     "savings-entries": EVERYBODY,
     "tokens": EVERYBODY,
@@ -58,9 +64,13 @@ MAY_WRITE = {
     ("POST", "source-test"): {"ada"},
     ("POST", "source-backfills"): {"ada"},
     ("DELETE", "source-backfill"): {"ada"},
+    ("POST", "source-replay"): {"ada"},
     ("POST", "push-tokens"): {"ada"},
     ("DELETE", "push-token"): {"ada"},
     ("POST", "programme-costs"): {"asha"},
+    ("POST", "events"): {"asha", "dev", "ada"},
+    ("POST", "event-end"): {"asha", "dev", "ada"},
+    ("DELETE", "event"): {"asha", "dev", "ada"},
     ("POST", "tokens"): EVERYBODY,
     ("DELETE", "token"): EVERYBODY,
 }
@@ -70,11 +80,13 @@ BODIES = {
     "sources-test": (
         '{"kind": "prometheus_text", "config": {"url": "http://127.0.0.1:1/metrics"}}'
     ),
+    "source-replay": '{"reason": "bad_tokens"}',
     "source-backfills": '{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}',
     "programme-costs": (
         '{"on": "2026-01-05", "amount": "900", "currency": "USD", "note": "Load tests"}'
     ),
 }
+BODIES |= {"events": '{"kind": "release", "version": "1.4.2"}', "event-end": "{}"}
 PUBLIC = {"schema"}
 """A new address without a line here fails below."""
 
@@ -95,7 +107,17 @@ def path_of(name: str) -> str:
     delivery = Delivery.objects.order_by("pk").first()
     deliveries = dict.fromkeys(("delivery", "delivery-changes"), delivery.pk)
     pk = {**deliveries, "source-test": metrics.pk, "token": "0" * 12}.get(name, source.pk)
+    if name in ("event", "event-end"):
+        pk = an_incident().pk
     return addresses()[name].format(pk=pk, token="{token}", job="{job}")
+
+
+def an_incident() -> Event:
+    """Of the whole estate, so that everybody may see it."""
+    return Event.objects.create(
+        kind="incident", title="GPU host down", origin="api", happened_at=timezone.now(),
+        external_id=str(uuid4()),
+    )  # fmt: skip
 
 
 def test_every_address_has_a_line_in_the_table():
@@ -144,6 +166,8 @@ def own_token(name: str, person: str) -> str:
     if name == "token":
         pk = AccessToken.objects.filter(user__username=person).latest("created_at").pk
         return f"/api/v1/tokens/{pk}"
+    if name == "event":
+        return addresses()[name].format(pk=an_incident().pk)
     source = Source.objects.get(kind="otlp", project__slug="support-chat")
     if name == "source-backfill":
         pulled, _ = Source.objects.get_or_create(

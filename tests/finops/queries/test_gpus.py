@@ -94,9 +94,9 @@ def test_shared_hardware_is_for_members_of_the_organisation(ask, cleo, gpu):
 
 def test_queries_do_not_grow_with_the_pools(ask, gpu, django_assert_num_queries):
     filters = ask(DAY)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(9):
         pools(filters)
     for _ in range(2):
         paid(PoolFactory(), START, idle="1", bert="1")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(9):
         assert len(pools(filters).pools) == 3

@@ -8,6 +8,7 @@ import pytest
 
 from ingest import privacy
 from ingest.records import SpanRecord
+from ingest.sources import langfuse_observation as langfuse
 from ingest.sources.langfuse_observation import BadRow, reject, score, span, with_trace
 
 START = datetime(2026, 11, 10, 12, 7, tzinfo=UTC)
@@ -303,7 +304,7 @@ def test_row_that_cannot_be_taken_says_why(key, row, reason, field):
         taken(key, **row)
 
     assert (bad.value.reason, bad.value.field) == (reason, field)
-    kept = reject({**V2, **row}, bad.value)
+    kept = reject({**V2, **row}, bad.value, langfuse.OBSERVATION)
     assert kept.reason == reason
     assert PROMPT.encode() not in kept.payload
 
@@ -328,7 +329,7 @@ def test_what_is_no_object_is_a_reject(key):
     with pytest.raises(BadRow) as bad:
         span(["a"], key=key, keeps_text=False)
 
-    assert reject(["a"], bad.value).external_id == ""
+    assert reject(["a"], bad.value, langfuse.OBSERVATION).external_id == ""
 
 
 SCORE = {
@@ -396,4 +397,4 @@ def test_score_that_cannot_be_taken_says_why(row, reason):
         score({**SCORE, **row})
 
     assert bad.value.reason == reason
-    assert PROMPT.encode() not in reject({**SCORE, **row}, bad.value).payload
+    assert PROMPT.encode() not in reject({**SCORE, **row}, bad.value, langfuse.SCORE).payload

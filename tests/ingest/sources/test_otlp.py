@@ -1,11 +1,11 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from ingest import privacy
-from ingest.records import MAX_TOKENS
+from ingest.records import MAX_TOKENS, SpanRecord
 from ingest.sources import otlp
 from ingest.sources.base import BadBody, BodyTooLarge
 from tests.ingest.sources.otlp_body import MS, START, START_NS, body
@@ -48,6 +48,12 @@ def test_span_identity_times_and_version(key):
     assert span.ended_at == START + timedelta(milliseconds=250, microseconds=1)
     assert span.version == START_NS // 1000 + 250_001
     assert span.service == "search"
+
+
+def test_every_field_of_a_span_is_set(key):
+    span = one(key, **CHAT)
+
+    assert span == SpanRecord(**{field.name: getattr(span, field.name) for field in fields(span)})
 
 
 def test_span_that_has_not_ended_has_no_latency(key):

@@ -22,6 +22,8 @@ VALID = {
     "prometheus_text": {"url": "http://triton:8002/metrics"},
     "triton_statistics": {"url": "http://triton:8000"},
     "prometheus": {"url": "http://prometheus:9090"},
+    "loki": {"url": "http://loki:3100"},
+    "elasticsearch": {"url": "http://elasticsearch:9200"},
     "langfuse": {
         "url": "https://cloud.langfuse.com",
         "public_key": "pk-lf-1",

@@ -31,6 +31,13 @@ def test_lines_are_kept_to_the_last_decimal(source):
     )
 
 
+def test_tags_other_columns_and_repairs_are_kept_as_json(source):
+    told = {"tags": {"owner": 'Zoë \\ "core"'}, "extra": {"x_Note": "1\n2"}}
+    deliver(source, [bill_line(1, **told, repairs=("charge_class: case",)), bill_line(2)])
+    kept = BillLine.objects.order_by("line").values_list("tags", "extra", "repairs")
+    assert list(kept) == [(told["tags"], told["extra"], ["charge_class: case"]), ({}, {}, [])]
+
+
 def test_same_file_again_changes_nothing(source):
     deliver(source, [bill_line(1), bill_line(2)])
     again = deliver(source, [bill_line(1), bill_line(2)])
