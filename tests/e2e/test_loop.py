@@ -308,6 +308,8 @@ def answering_wrongly(config: dict[str, Any]) -> None:
 
 
 def waiting_for_company(config: dict[str, Any]) -> None:
+    """One and the same each time, whatever was advised of the traffic of the moment."""
+    config["max_batch_size"] = CALLERS // 2
     config["dynamic_batching"]["preferred_batch_size"] = [CALLERS // 2]
     config["dynamic_batching"]["max_queue_delay_microseconds"] = WAITING_US
 
