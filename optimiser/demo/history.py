@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gpu_probe.wire import Batch, GpuReading
+from ingest.events import EventRecord
 from ingest.records import MetricRecord, SeriesKey, SpanRecord
 from optimiser.demo.gpus import GPUS
 from optimiser.demo.traffic import BATCH_MODEL, BATCH_SERVICE, calibration, token_counts
@@ -69,16 +70,32 @@ class Planted:
     length_days: int
     service: str
     story: str
+    event: EventRecord | None = None
+    """What somebody did or what happened, told without its times."""
+    begins_h: int = 0
+    """When that was, in hours after the first day's midnight."""
+    lasts_h: int = 0
     requests: float = 1.0
     cached: float = 1.0
     dear_model: bool = False
 
 
 PLANTED = (
-    Planted(27, 1, "code-assist", "an agent loops and sends four times the requests", requests=4.0),
-    Planted(22, 2, "support-chat", "every request goes to the dear model", dear_model=True),
-    Planted(8, 1, "support-chat", "a retry storm triples the traffic", requests=3.2, cached=0.0),
-)
+    Planted(
+        27, 1, "code-assist", "an agent loops and sends four times the requests",
+        EventRecord("release", service="code-assist", version="2.8.0"), -2, requests=4.0,
+    ),
+    Planted(
+        22, 2, "support-chat", "every request goes to the dear model",
+        EventRecord("config_change", title="routing: gpt-4o for every request"), -1,
+        dear_model=True,
+    ),
+    Planted(
+        8, 1, "support-chat", "a retry storm triples the traffic",
+        EventRecord("incident", title="answers time out and callers ask again"), 6, 14,
+        requests=3.2, cached=0.0,
+    ),
+)  # fmt: skip
 
 
 def days_of(end: datetime, days: int = DAYS) -> list[date]:
@@ -108,6 +125,28 @@ def _planted(service: str, day: date, end: datetime) -> Planted:
         if one.service == service and first <= day < first + timedelta(days=one.length_days):
             return one
     return Planted(0, 0, service, "an ordinary day")
+
+
+def events(service: str, begin: date, end: datetime) -> list[EventRecord]:
+    """What was done to one service, or happened to it, where an anomaly was planted."""
+    told = []
+    for one in PLANTED:
+        is_known = end.date() - timedelta(days=one.days_before_end) > begin
+        if one.service != service or one.event is None or not is_known:
+            continue
+        first = (end - timedelta(days=one.days_before_end)).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        begins = first + timedelta(hours=one.begins_h)
+        ends = begins + timedelta(hours=one.lasts_h) if one.lasts_h else None
+        name = f"sample:{one.service}:{begins:%Y-%m-%d}"
+        told.append(
+            replace(
+                one.event, external_id=name, environment="production", happened_at=begins,
+                ended_at=ends, origin="otlp",
+            )
+        )  # fmt: skip
+    return told
 
 
 def _volume(day: date, end: datetime) -> float:

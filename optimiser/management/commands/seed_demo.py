@@ -53,6 +53,7 @@ class Command(BaseCommand):
         end = timezone.now()
         for label, step in (
             ("spans", self.add_spans),
+            ("events", self.add_events),
             ("Triton and GPU readings", self.add_samples),
             ("rolled up", lambda *_: rollup.roll_up(100_000)),
             ("priced", lambda *_: _until_dry(price_hours)),
@@ -75,6 +76,14 @@ class Command(BaseCommand):
                 if len(waiting) >= BATCH or day == days[-1]:
                     stored += store.spans(source, waiting).inserted
                     waiting = []
+        return stored
+
+    def add_events(self, days: list[date], end: datetime, seed: int) -> int:
+        stored = 0
+        for traffic in HOSTED:
+            source = Source.objects.get(kind="otlp", project__slug=traffic.service)
+            told = history.events(traffic.service, days[0], end)
+            stored += store.events.take(source, told).inserted
         return stored
 
     def add_samples(self, days: list[date], end: datetime, seed: int) -> int:

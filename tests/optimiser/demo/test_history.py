@@ -45,6 +45,20 @@ def test_planted_anomalies_are_where_the_list_says():
     )
 
 
+def test_each_planted_anomaly_has_an_event_that_explains_it():
+    begin = END.date() - timedelta(days=60)
+    told = [
+        one for traffic in history.HOSTED for one in history.events(traffic.service, begin, END)
+    ]
+    assert len(told) == len(history.PLANTED)
+    assert all(event.problem(END) is None for event in told)
+    firsts = {END.date() - timedelta(days=one.days_before_end) for one in history.PLANTED}
+    near = {(event.happened_at + timedelta(hours=2)).date() for event in told}
+    assert near == firsts
+    assert history.events("support-chat", END.date() - timedelta(days=10), END)[0].ended_at
+    assert history.events("code-assist", END.date() - timedelta(days=10), END) == []
+
+
 def test_batch_callers_wait_for_their_answer_before_they_ask_again():
     day = END.date() - timedelta(days=2)
     made = history.batch_spans(day, END)
