@@ -18,7 +18,7 @@ from finops.queries.filters import FilterError
 from .base import Api, told
 from .parameters import only
 from .people import body_of
-from .shapes import SourceListShape, SourceShape
+from .source_shapes import SourceListShape, SourceShape
 from .traffic import source_row, visible_source
 
 SEE, MANAGE = "finops.view_sources", "finops.manage_sources"

@@ -30,7 +30,8 @@ from ingest.sources.base import BadConfig, PullSource, TracePullSource
 from .base import Api, told
 from .parameters import only
 from .people import body_of
-from .shapes import CountsShape, Instant
+from .shapes import Instant
+from .source_shapes import CountsShape
 from .traffic import visible_source
 
 MANAGE = "finops.manage_sources"

@@ -13,7 +13,7 @@ from finops.queries import gpus, model_servers, sources, traffic
 from finops.queries.filters import FilterError
 from ingest.models import Source
 
-from . import shapes
+from . import source_shapes, traffic_shapes
 from .base import Api, told
 from .parameters import (
     FILTERS,
@@ -41,7 +41,7 @@ class RequestSummary(Api):
 
     @told(
         "Requests, errors, tokens and latency by group",
-        shapes.RequestTableShape,
+        traffic_shapes.RequestTableShape,
         parameters=[*FILTERS, GROUP_BY],
         name="requests",
         group="Requests",
@@ -50,7 +50,7 @@ class RequestSummary(Api):
         filters = read_filters(request)
         if not set(filters.group_by) <= set(traffic.GROUPS):
             refuse([FilterError("group_by", f"Use one or two of {', '.join(traffic.GROUPS)}.")])
-        return self.answer(shapes.RequestTableShape, traffic.request_summary(filters))
+        return self.answer(traffic_shapes.RequestTableShape, traffic.request_summary(filters))
 
 
 class RequestSeries(Api):
@@ -58,7 +58,7 @@ class RequestSeries(Api):
 
     @told(
         "Requests, errors and latency over time",
-        shapes.LatencySeriesShape,
+        traffic_shapes.LatencySeriesShape,
         parameters=[*FILTERS, STEP],
         name="requests_series",
         group="Requests",
@@ -69,7 +69,7 @@ class RequestSeries(Api):
             series = traffic.latency_series(filters, choice_of(request, "step", STEPS))
         except traffic.NoSuchSeries as error:
             raise Problem(400, str(error), [FilterError("step", str(error))]) from error
-        return self.answer(shapes.LatencySeriesShape, series)
+        return self.answer(traffic_shapes.LatencySeriesShape, series)
 
 
 class RequestConcurrency(Api):
@@ -77,7 +77,7 @@ class RequestConcurrency(Api):
 
     @told(
         "Requests in flight, users and sessions at once",
-        shapes.ConcurrencyShape,
+        traffic_shapes.ConcurrencyShape,
         parameters=[*FILTERS, STEP],
         name="requests_concurrency",
         group="Requests",
@@ -88,7 +88,7 @@ class RequestConcurrency(Api):
             found = traffic.concurrency(filters, choice_of(request, "step", STEPS))
         except traffic.NoSuchSeries as error:
             raise Problem(400, str(error), [FilterError("step", str(error))]) from error
-        return self.answer(shapes.ConcurrencyShape, found)
+        return self.answer(traffic_shapes.ConcurrencyShape, found)
 
 
 class ModelServers(Api):
@@ -97,14 +97,14 @@ class ModelServers(Api):
 
     @told(
         "Self-hosted models: bandwidth utilisation and requests given up",
-        shapes.ModelServersShape,
+        traffic_shapes.ModelServersShape,
         parameters=FILTERS,
         name="requests_servers",
         group="Requests",
     )
     def get(self, request: Request) -> Response:
         found = model_servers.model_servers(read_filters(request))
-        return self.answer(shapes.ModelServersShape, found)
+        return self.answer(traffic_shapes.ModelServersShape, found)
 
 
 class SpanList(Api):
@@ -117,7 +117,7 @@ class SpanList(Api):
         filters = read_filters(request, "limit", "cursor")
         cursor = text_of(request, "cursor") or None
         found = type(self).read(filters, limit_of(request), cursor)
-        return self.answer(shapes.SpanPageShape, found)
+        return self.answer(traffic_shapes.SpanPageShape, found)
 
 
 class Recent(SpanList):
@@ -125,7 +125,7 @@ class Recent(SpanList):
 
     @told(
         "The newest requests",
-        shapes.SpanPageShape,
+        traffic_shapes.SpanPageShape,
         parameters=[*FILTERS, *PAGE],
         name="requests_recent",
         group="Requests",
@@ -139,7 +139,7 @@ class Slowest(SpanList):
 
     @told(
         "The slowest requests, up to 250",
-        shapes.SpanPageShape,
+        traffic_shapes.SpanPageShape,
         parameters=[*FILTERS, *PAGE],
         name="requests_slowest",
         group="Requests",
@@ -153,7 +153,7 @@ class Errors(SpanList):
 
     @told(
         "The failed requests, newest first",
-        shapes.SpanPageShape,
+        traffic_shapes.SpanPageShape,
         parameters=[*FILTERS, *PAGE],
         name="requests_errors",
         group="Requests",
@@ -168,13 +168,13 @@ class Gpus(Api):
 
     @told(
         "Pools with their GPUs and models: used, idle and unobserved cost",
-        shapes.PoolTableShape,
+        traffic_shapes.PoolTableShape,
         parameters=FILTERS,
         name="gpus",
         group="GPUs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.PoolTableShape, gpus.pools(read_filters(request)))
+        return self.answer(traffic_shapes.PoolTableShape, gpus.pools(read_filters(request)))
 
 
 class GpuSeries(Api):
@@ -183,13 +183,15 @@ class GpuSeries(Api):
 
     @told(
         "Utilisation of each GPU over time",
-        shapes.UtilizationShape,
+        traffic_shapes.UtilizationShape,
         parameters=FILTERS,
         name="gpus_series",
         group="GPUs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.UtilizationShape, gpus.utilization_series(read_filters(request)))
+        return self.answer(
+            traffic_shapes.UtilizationShape, gpus.utilization_series(read_filters(request))
+        )
 
 
 class Deliveries(Api):
@@ -198,13 +200,13 @@ class Deliveries(Api):
 
     @told(
         "The billing files of a source, newest first",
-        shapes.DeliveryPageShape,
+        source_shapes.DeliveryPageShape,
         parameters=PAGE,
         name="source_deliveries",
         group="Sources",
     )
     def get(self, request: Request, pk: int) -> Response:
-        return self.answer(shapes.DeliveryPageShape, _page(request, pk, sources.deliveries))
+        return self.answer(source_shapes.DeliveryPageShape, _page(request, pk, sources.deliveries))
 
 
 class OneDelivery(Api):
@@ -213,7 +215,7 @@ class OneDelivery(Api):
 
     @told(
         "One billing file, what it supersedes and what superseded it",
-        shapes.DeliveryShape,
+        source_shapes.DeliveryShape,
         name="delivery",
         group="Sources",
     )
@@ -222,7 +224,7 @@ class OneDelivery(Api):
         found = sources.delivery_detail(request.user, pk)
         if found is None:
             raise Problem(404, "There is no such delivery that you may see.")
-        return self.answer(shapes.DeliveryShape, found)
+        return self.answer(source_shapes.DeliveryShape, found)
 
 
 class Pulls(Api):
@@ -230,13 +232,13 @@ class Pulls(Api):
 
     @told(
         "The pulls of a source, or its pushes by the hour, newest first",
-        shapes.PullPageShape,
+        source_shapes.PullPageShape,
         parameters=PAGE,
         name="source_pulls",
         group="Sources",
     )
     def get(self, request: Request, pk: int) -> Response:
-        return self.answer(shapes.PullPageShape, _page(request, pk, sources.pulls))
+        return self.answer(source_shapes.PullPageShape, _page(request, pk, sources.pulls))
 
 
 class Rejects(Api):
@@ -244,7 +246,7 @@ class Rejects(Api):
 
     @told(
         "Rows that could not be taken, newest first",
-        shapes.RejectPageShape,
+        source_shapes.RejectPageShape,
         parameters=[text_parameter("delivery", "Only of this delivery."), *PAGE],
         name="source_rejects",
         group="Sources",
@@ -252,7 +254,7 @@ class Rejects(Api):
     def get(self, request: Request, pk: int) -> Response:
         delivery = number_of(request, "delivery")
         found = _page(request, pk, sources.rejects, "delivery", delivery_id=delivery)
-        return self.answer(shapes.RejectPageShape, found)
+        return self.answer(source_shapes.RejectPageShape, found)
 
 
 def source_row(request: Request, pk: int) -> sources.SourceRow:

@@ -39,6 +39,7 @@ PURE = (
     "finops.series",
     "gpu_probe.wire",
     "ingest.error_records",
+    "ingest.events",
     "ingest.masking",
     "ingest.records",
     "ingest.sketch",

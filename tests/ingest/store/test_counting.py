@@ -13,10 +13,11 @@ def test_database_that_goes_away_amid_the_rows_is_told_as_such():
     """Whoever pushes is then asked to send again; psycopg's own error would be a fault of ours."""
     own = connection.copy()
     try:
-        with pytest.raises(OperationalError), own.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            [pid] = cursor.fetchone()
-            make_staging(cursor, "numbers_in", COLUMNS)
+        cursor = own.cursor()
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+        make_staging(cursor, "numbers_in", COLUMNS)
+        with pytest.raises(OperationalError):
             copy_rows(cursor, "numbers_in", COLUMNS, rows_until_killed(pid))
     finally:
         own.close()
