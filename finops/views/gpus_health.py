@@ -131,7 +131,8 @@ def user_lines(gpu: GpuRow) -> list[tuple[Cell, ...]]:
     lines += [process_line(gpu, one, profiles) for one in gpu.use.processes]
     rest = (gpu.use.process_count or 0) - len(gpu.use.processes)
     if rest > 0:
-        said = f"{rest} more process{'es' if rest > 1 else ''}"
+        more = "more " if gpu.use.processes else ""
+        said = f"{rest} {more}process{'es' if rest > 1 else ''}"
         lines.append(line(gpu, said, NONE, NONE, unknown_cell()))
     return lines
 
