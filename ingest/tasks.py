@@ -15,7 +15,7 @@ MOST_GROUPS_A_TASK = 200
 
 @shared_task
 def roll_up() -> int:
-    return rollup.roll_up(MOST_GROUPS_A_TASK)
+    return rollup.roll_up(MOST_GROUPS_A_TASK, rests=True)
 
 
 @shared_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from time import monotonic
 from typing import Any
 
 from django.db import connection, transaction
@@ -19,19 +20,46 @@ computes the sketches of all rows anew for each row. 60,000 spans took more than
 RECOMPUTE = {"project": spans.recompute, "pool": samples.recompute}
 
 
-def roll_up(limit: int = 200) -> int:
-    """Recompute up to `limit` (owner, day) groups that have marks; how many it did."""
+REST = 4
+"""After a day took a second, a worker leaves it alone for four: a busy hour has new facts at every
+moment, and who sums it without end does nothing else, not even pull."""
+
+Group = tuple[str, int, date]
+
+_resting: dict[Group, float] = {}
+"""When this process may sum a day again, by its own clock."""
+
+
+def roll_up(limit: int = 200, *, rests: bool = False) -> int:
+    """Recompute up to `limit` (owner, day) groups that have marks; how many it did.
+
+    With `rests`, a group that was costly a moment ago is left for a later call.
+    """
     done = 0
-    while done < limit and (group := _oldest_group()) is not None:
+    while done < limit and (group := _oldest_group(_now_resting() if rests else [])) is not None:
+        began_at = monotonic()
         _recompute(*group)
+        took_s = monotonic() - began_at
+        _resting[group] = began_at + (1 + REST) * took_s
         done += 1
     return done
 
 
-def _oldest_group() -> tuple[str, int, date] | None:
+def _now_resting() -> list[Group]:
+    now = monotonic()
+    for group in [group for group, until in _resting.items() if until <= now]:
+        del _resting[group]
+    return list(_resting)
+
+
+def _oldest_group(resting: list[Group]) -> Group | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT owner_kind, owner_id, hour::date FROM ingest_dirty_hour ORDER BY id LIMIT 1"
+            "SELECT owner_kind, owner_id, hour::date FROM ingest_dirty_hour"
+            " WHERE NOT (owner_kind, owner_id, hour::date) IN ("
+            "SELECT * FROM unnest(%s::text[], %s::int[], %s::date[]))"
+            " ORDER BY id LIMIT 1",
+            [list(column) for column in zip(*resting, strict=True)] or [[], [], []],
         )
         return cursor.fetchone()
 

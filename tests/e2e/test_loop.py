@@ -263,7 +263,7 @@ def test_int8_variant_passes_a_split_canary_with_equal_answers(demo, people, sto
 
 def test_saving_is_booked_after_its_measured_minutes(people, story):
     ben, change = people["ben"], story["batching"]
-    wait_until(lambda: "Realised" in ben.open(change), 180, "the saving is booked")
+    wait_until(lambda: "Realised" in ben.open(change), 300, "the saving is booked")
     booked = people["asha"].open("/savings")
     assert "Dynamic batching" in booked
     assert re.search(r"[\d.]+ GPU-", booked)

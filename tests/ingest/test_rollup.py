@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 
 import pytest
 from django.db import connection
@@ -15,7 +16,7 @@ from ingest.models import (
     SpanHour,
     SpanQuarter,
 )
-from ingest.rollup import roll_up
+from ingest.rollup import roll_up, run
 from tests.ingest.make import NOON, metric, span
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +68,19 @@ def nodes(plan):
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
+
+
+def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, pool_source):
+    store.spans(source, [span(1)])
+    assert roll_up(rests=True) == 1
+    run._resting[("project", source.project_id, NOON.date())] = monotonic() + 60
+    store.spans(source, [span(2)])
+    store.metrics(pool_source, [metric("up", 1.0, NOON, "gauge")])
+    assert roll_up(rests=True) == 1
+    assert DirtyHour.objects.get().owner_kind == "project"
+    run._resting[("project", source.project_id, NOON.date())] = monotonic()
+    assert roll_up(rests=True) == 1
+    assert SpanHour.objects.get().spans == 2
 
 
 def test_percentile_of_a_day_comes_from_merged_quarters(source):
