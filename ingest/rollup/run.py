@@ -19,7 +19,6 @@ computes the sketches of all rows anew for each row. 60,000 spans took more than
 
 RECOMPUTE = {"project": spans.recompute, "pool": samples.recompute}
 
-
 REST = 4
 """After a day took a second, a worker leaves it alone for four: a busy hour has new facts at every
 moment, and who sums it without end does nothing else, not even pull."""
@@ -39,8 +38,8 @@ def roll_up(limit: int = 200, *, rests: bool = False) -> int:
     while done < limit and (group := _oldest_group(_now_resting() if rests else [])) is not None:
         began_at = monotonic()
         _recompute(*group)
-        took_s = monotonic() - began_at
-        _resting[group] = began_at + (1 + REST) * took_s
+        if rests:
+            _resting[group] = began_at + (1 + REST) * (monotonic() - began_at)
         done += 1
     return done
 
