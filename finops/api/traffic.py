@@ -64,12 +64,9 @@ class RequestSeries(Api):
         group="Requests",
     )
     def get(self, request: Request) -> Response:
-        filters = read_filters(request, "step")
-        try:
-            series = traffic.latency_series(filters, choice_of(request, "step", STEPS))
-        except traffic.NoSuchSeries as error:
-            raise Problem(400, str(error), [FilterError("step", str(error))]) from error
-        return self.answer(traffic_shapes.LatencySeriesShape, series)
+        return self.answer(
+            traffic_shapes.LatencySeriesShape, _over_time(request, traffic.latency_series)
+        )
 
 
 class RequestConcurrency(Api):
@@ -83,12 +80,9 @@ class RequestConcurrency(Api):
         group="Requests",
     )
     def get(self, request: Request) -> Response:
-        filters = read_filters(request, "step")
-        try:
-            found = traffic.concurrency(filters, choice_of(request, "step", STEPS))
-        except traffic.NoSuchSeries as error:
-            raise Problem(400, str(error), [FilterError("step", str(error))]) from error
-        return self.answer(traffic_shapes.ConcurrencyShape, found)
+        return self.answer(
+            traffic_shapes.ConcurrencyShape, _over_time(request, traffic.concurrency)
+        )
 
 
 class ModelServers(Api):
@@ -255,6 +249,14 @@ class Rejects(Api):
         delivery = number_of(request, "delivery")
         found = _page(request, pk, sources.rejects, "delivery", delivery_id=delivery)
         return self.answer(source_shapes.RejectPageShape, found)
+
+
+def _over_time(request: Request, read: Callable[..., Any]) -> Any:
+    filters = read_filters(request, "step")
+    try:
+        return read(filters, choice_of(request, "step", STEPS))
+    except traffic.NoSuchSeries as error:
+        raise Problem(400, str(error), [FilterError("step", str(error))]) from error
 
 
 def source_row(request: Request, pk: int) -> sources.SourceRow:
