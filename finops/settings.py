@@ -39,6 +39,8 @@ def database(url: str) -> dict:
             "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=300000",
             **query,
         },
+        # After the database restarted, the pool would hand out each dead connection once.
+        "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": False,
     }
 

@@ -17,6 +17,7 @@ from optimiser.demo import triton
 from tests.conftest import drop_partitions, require
 from tests.e2e import demo as demos
 from tests.e2e import estate
+from tests.e2e.signing_in import sign_in
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PLAIN_AND_QUICK = {
@@ -84,11 +85,7 @@ class Tab:
 
     def sign_in(self, username: str) -> None:
         self.page.context.clear_cookies()
-        self.open("/sign-in")
-        self.page.get_by_label("User name").fill(username)
-        self.page.get_by_label("Password").fill(estate.PASSWORD)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url(f"{self.base}/")
+        sign_in(self.page, self.base, username, estate.PASSWORD)
 
     def show(self, size: dict[str, int], theme: str) -> None:
         self.page.set_viewport_size(size)

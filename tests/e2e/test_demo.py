@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.demo import GENERATORS, Demo, wait_until
+from tests.e2e.signing_in import sign_in
 
 TOLD = ("spans", "errors", "input_tokens", "cache_read_tokens", "output_tokens")
 
@@ -39,11 +40,7 @@ def test_every_role_signs_in_by_browser_and_reads_its_own(demo, browser):
     for role, person in names.items():
         context = browser.new_context()
         page = context.new_page()
-        page.goto(f"{demo.url}/sign-in")
-        page.get_by_label("User name").fill(person["username"])
-        page.get_by_label("Password").fill(person["password"])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{demo.url}/")
+        sign_in(page, demo.url, person["username"], person["password"])
         text = page.locator("main").inner_text()
         assert re.search(r"\$[\d,]+\.\d\d", text), f"{role} sees no figure"
         page.goto(f"{demo.url}/requests?range=60d")

@@ -22,6 +22,7 @@ import pytest
 
 from optimiser.demo.endpoints import Endpoints
 from tests.e2e.demo import ROOT, Demo, wait_until
+from tests.e2e.signing_in import sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton]
 
@@ -116,13 +117,9 @@ def people(demo, browser) -> Iterator[dict[str, Person]]:
         if person["username"] not in ("asha", "dev", "ben", "ada"):
             continue
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        # Right after a kill the database is cold, and the first page takes its time.
+        # Beside a Triton that is kept busy.
         page.set_default_timeout(60_000)
-        page.goto(f"{demo.url}/sign-in")
-        page.get_by_label("User name").fill(person["username"])
-        page.get_by_label("Password").fill(person["password"])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{demo.url}/")
+        sign_in(page, demo.url, person["username"], person["password"])
         signed_in[person["username"]] = Person(demo, page)
     yield signed_in
     for person in signed_in.values():

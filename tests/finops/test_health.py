@@ -1,5 +1,7 @@
+import psycopg
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from redis.exceptions import ConnectionError as CacheAway
 
 from ingest import store
@@ -28,6 +30,24 @@ def test_not_ready_names_the_part_that_is_away(client, monkeypatch):
     monkeypatch.setattr(cache, "get", away)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["parts"]["cache"]) == (503, "does not answer")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_that_died_in_the_pool_are_not_handed_out(client):
+    connection.ensure_connection()
+    parameters = connection.connection.info.get_parameters()
+    pool = connection.pool
+    lent = [pool.getconn() for _ in range(2)]
+    dying = [one.info.backend_pid for one in lent]
+    for one in lent:
+        pool.putconn(one)
+    connection.close()
+    with psycopg.connect(**parameters) as killer:
+        for pid in dying:
+            # It waits for the end, so that nothing below is only in luck.
+            [(ended,)] = killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            assert ended
+    assert [client.get("/readyz").status_code for _ in range(3)] == [200] * 3
 
 
 @pytest.mark.django_db
