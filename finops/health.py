@@ -134,11 +134,12 @@ GAUGES = (
     ),
     (
         "dirty_hours", "Marks of hours that wait to be rolled up.", [],
-        "SELECT count(*) FROM ingest_dirty_hour",
+        "SELECT count(*) FROM ingest_dirty_hour WHERE owner_kind <> 'concurrency'",
     ),
     (
         "dirty_hour_age_seconds", "Age of the oldest such mark.", [],
-        "SELECT coalesce(extract(epoch FROM now() - min(marked_at)), 0) FROM ingest_dirty_hour",
+        "SELECT coalesce(extract(epoch FROM now() - min(marked_at)), 0) FROM ingest_dirty_hour"
+        " WHERE owner_kind <> 'concurrency'",
     ),
     (
         "open_jobs", "Jobs that wait or run.", ["state"],

@@ -58,9 +58,11 @@ SPAN = Partitioned(
         "ingest_span_sighting",
         "ingest_span_text",
     ),
-    # An accounting day meets up to three days of UTC.
+    # An accounting day meets up to three days of UTC, and a request reaches into the next hour.
     waits_for="EXISTS (SELECT FROM ingest_user_day_state WHERE changed <> summed"
-    " AND day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1)",
+    " AND day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1)"
+    " OR EXISTS (SELECT FROM ingest_dirty_hour WHERE owner_kind = 'concurrency'"
+    " AND hour >= %(day)s::date AND hour < %(day)s::date + interval '25 hours')",
     remember=remember_spans,
 )
 METRIC_SAMPLE = Partitioned(

@@ -17,7 +17,8 @@ DIMENSIONS = ("service", "kind", "provider", "model", "tier", "input_band")
 class DirtyHour(models.Model):
     """Append-only marks: this hour's facts changed. Duplicates are free, contention is nil.
 
-    `owner_kind` is `project` for spans and `pool` for samples.
+    `owner_kind` is `project` for spans, `pool` for samples, and `concurrency` for what a project's
+    requests did at once, which is counted less often.
     """
 
     owner_kind = models.TextField()

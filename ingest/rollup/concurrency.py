@@ -27,82 +27,94 @@ WITH own AS MATERIALIZED (
         AND s.started_at >= %(first)s - %(longest)s
         AND s.started_at < %(last)s + interval '1 hour'
 ), named AS MATERIALIZED (
-    -- To sort by a number is several times faster than by three names.
-    SELECT row_number() OVER ()::int AS id, service, provider, model
+    -- To group by a number is several times faster than by three names. 0 is the whole project.
+    SELECT row_number() OVER () AS id, service, provider, model
     FROM (SELECT DISTINCT service, provider, model FROM own) AS names
 ), cut AS MATERIALIZED (
     SELECT n.id, o.user_id, o.session_id, o.timed, o.lo, o.hi, generate_series(
         date_bin('15 minutes', o.lo, 'epoch'), greatest(o.lo, o.hi - interval '1 microsecond'),
         interval '15 minutes') AS at
     FROM own o JOIN named n USING (service, provider, model)
-), slices AS MATERIALIZED (
-    -- 0 is the whole project.
-    SELECT unnest(ARRAY[0, id]) AS id, at, user_id, session_id, timed, lo >= at AS started,
-        greatest(lo, at) AS lo, least(hi, at + interval '15 minutes') AS hi
+), pieces AS MATERIALIZED (
+    -- `place` is the quarter hour's number, `since` and `till` are its microseconds.
+    SELECT id, user_id, session_id, timed, lo >= at AS started,
+        (date_part('epoch', at - %(first)s) / 900)::bigint AS place,
+        (1e6 * date_part('epoch', greatest(lo, at) - at))::bigint AS since,
+        (1e6 * date_part('epoch', least(hi, at + interval '15 minutes') - at))::bigint AS till
     FROM cut WHERE date_trunc('hour', at) = ANY(%(hours)s)
 ), sums AS (
-    SELECT id, at, count(*) FILTER (WHERE started) AS requests,
+    SELECT coalesce(id, 0) AS id, place, count(*) FILTER (WHERE started) AS requests,
         count(*) FILTER (WHERE started AND timed) AS timed,
         count(*) FILTER (WHERE started AND user_id <> '') AS user_requests,
         count(*) FILTER (WHERE started AND session_id <> '') AS session_requests,
-        1000 * sum(extract(epoch FROM hi - lo))::float8 AS busy_ms
-    FROM slices GROUP BY id, at
+        sum(till - since) / 1000.0 AS busy_ms
+    FROM pieces GROUP BY GROUPING SETS ((id, place), (place))
 ), peaks AS (
-    SELECT id, at, max(under_way) AS peak FROM (
-        -- At the same moment, who ends goes before who starts.
-        SELECT id, at, sum(step) OVER (
-            PARTITION BY id, at ORDER BY moment, step ROWS UNBOUNDED PRECEDING) AS under_way
+    SELECT moment >> 31 >> 8 AS id, moment >> 31 & 255 AS place, max(under_way) AS peak FROM (
+        -- All that begins in a quarter hour ends in it, so a plain running sum is at 0 between two.
+        SELECT moment, sum((moment & 1) * 2 - 1) OVER (
+            ORDER BY moment ROWS UNBOUNDED PRECEDING) AS under_way
         FROM (
-            SELECT id, at, lo AS moment, 1 AS step FROM slices WHERE hi > lo
-            UNION ALL SELECT id, at, hi, -1 FROM slices WHERE hi > lo
-        ) AS steps
-    ) AS levels GROUP BY id, at
+            -- Sorted as one number: whose, which quarter, when in it; who ends before who starts.
+            SELECT (place << 31) + unnest(ARRAY[since << 1 | 1, till << 1,
+                (id << 39) + (since << 1 | 1), (id << 39) + (till << 1)])
+            FROM pieces WHERE till > since
+        ) AS moments (moment)
+    ) AS levels GROUP BY moment >> 31
 ), users AS ({users}), sessions AS ({sessions})
 INSERT INTO ingest_concurrency_quarter (project_id, whole, at, service, provider, model,
     requests, timed, user_requests, session_requests, busy_ms, peak, users, sessions)
-SELECT %(owner)s, s.id = 0, s.at, coalesce(n.service, ''), coalesce(n.provider, ''),
-    coalesce(n.model, ''), s.requests, s.timed, s.user_requests, s.session_requests, s.busy_ms,
-    coalesce(p.peak, 0), u.counts, c.counts
+SELECT %(owner)s, s.id = 0, %(first)s + s.place * interval '15 minutes', coalesce(n.service, ''),
+    coalesce(n.provider, ''), coalesce(n.model, ''), s.requests, s.timed, s.user_requests,
+    s.session_requests, s.busy_ms, coalesce(p.peak, 0), u.counts, c.counts
 FROM sums s
-LEFT JOIN named n ON n.id = s.id
-LEFT JOIN peaks p ON p.id = s.id AND p.at = s.at
-LEFT JOIN users u ON u.id = s.id AND u.at = s.at
-LEFT JOIN sessions c ON c.id = s.id AND c.at = s.at"""
+LEFT JOIN named n USING (id)
+LEFT JOIN peaks p USING (id, place)
+LEFT JOIN users u USING (id, place)
+LEFT JOIN sessions c USING (id, place)"""
 
 DIFFERENT = """
-    SELECT id, at, ARRAY[
-        count(*) FILTER (WHERE w0), count(*) FILTER (WHERE w1), count(*) FILTER (WHERE w2)
+    SELECT id, place, ARRAY[count(*) FILTER (WHERE windows & 1 <> 0),
+        count(*) FILTER (WHERE windows & 2 <> 0), count(*) FILTER (WHERE windows & 4 <> 0)
     ]::int[] AS counts
     FROM (
-        SELECT id, at, bool_or(lo < at + interval '5 minutes') AS w0,
-            bool_or(lo < at + interval '10 minutes' AND till >= at + interval '5 minutes') AS w1,
-            bool_or(till >= at + interval '10 minutes') AS w2
-        FROM (
-            -- The last moment that belongs to it; of what took no time, its only one.
-            SELECT id, at, {who}, lo, greatest(lo, hi - interval '1 microsecond') AS till
-            FROM slices WHERE {who} <> ''
-        ) AS seen GROUP BY id, at, {who}
-    ) AS each GROUP BY id, at"""
+        SELECT coalesce(id, 0) AS id, place, bit_or(windows) AS windows FROM (
+            -- A bit for each window it was under way in. The last moment that belongs to it is the
+            -- one before its end; of what took no time, its only one.
+            SELECT id, place, {who}, (7 << (since / 300000000)::int)
+                & (7 >> (2 - greatest(since, till - 1) / 300000000)::int) AS windows
+            FROM pieces WHERE {who} <> ''
+        ) AS seen GROUP BY GROUPING SETS ((id, place, {who}), (place, {who}))
+    ) AS each GROUP BY id, place"""
 
 INSERT = QUARTERS.format(
     users=DIFFERENT.format(who="user_id"), sessions=DIFFERENT.format(who="session_id")
 )
 
 
+def mark(cursor: Any, project: int, hours: list[datetime]) -> None:
+    """These hours are to be counted again, and those after them that their requests reach into."""
+    reached = sorted({at + more for at in hours for more in (timedelta(0), LONGEST)})
+    cursor.execute(
+        "INSERT INTO ingest_dirty_hour (owner_kind, owner_id, hour, marked_at)"
+        " SELECT 'concurrency', %s, unnest(%s::timestamptz[]), now()",
+        [project, reached],
+    )
+
+
 def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
-    """These hours of one open day, and those after them that their requests reach into.
+    """These hours of one day, unless it is closed.
 
     Where the day before is closed, requests that reach in from it are not known any more.
     """
-    reached = sorted({at + more for at in hours for more in (timedelta(0), LONGEST)})
     # Days are closed in order; only of a clock that was put right is the next one closed already.
-    closed = partitions.sealed(partitions.SPAN, {at.astimezone(UTC).date() for at in reached})
-    touched = [at for at in reached if at.astimezone(UTC).date() not in closed]
+    if partitions.sealed(partitions.SPAN, [hours[0].astimezone(UTC).date()]):
+        return
     values = {
         "owner": project,
-        "hours": touched,
-        "first": touched[0],
-        "last": touched[-1],
+        "hours": hours,
+        "first": hours[0],
+        "last": hours[-1],
         "longest": LONGEST,
     }
     cursor.execute(

@@ -11,17 +11,27 @@ from django.db import connection, transaction
 from ingest import failpoints
 from ingest.partitions import ROLLING_UP
 
-from . import samples, spans
+from . import concurrency, samples, spans
 
 WHOLE_SETS = "SET LOCAL enable_nestloop = off"
 """A young partition has no statistics, and its hour is taken to have one row: the planner then
 computes the sketches of all rows anew for each row. 60,000 spans took more than a minute."""
 
-RECOMPUTE = {"project": spans.recompute, "pool": samples.recompute}
+RECOMPUTE = {
+    "project": spans.recompute,
+    "pool": samples.recompute,
+    "concurrency": concurrency.recompute,
+}
+PRICED = ("project", "pool")
+"""Of these somebody waits for the next revision."""
 
 REST = 4
 """After a day took a second, a worker leaves it alone for four: a busy hour has new facts at every
 moment, and who sums it without end does nothing else, not even pull."""
+
+LEAST_REST_S = {"concurrency": 30.0}
+"""What a project's requests did at once costs as much as all its other sums, and is looked at less
+often."""
 
 Group = tuple[str, int, date]
 
@@ -39,7 +49,8 @@ def roll_up(limit: int = 200, *, rests: bool = False) -> int:
         began_at = monotonic()
         _recompute(*group)
         if rests:
-            _resting[group] = began_at + (1 + REST) * (monotonic() - began_at)
+            took_s = monotonic() - began_at
+            _resting[group] = began_at + max((1 + REST) * took_s, LEAST_REST_S.get(group[0], 0.0))
         done += 1
     return done
 
@@ -87,7 +98,8 @@ def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
             cursor.execute(WHOLE_SETS)
             RECOMPUTE[owner_kind](cursor, owner_id, hours)
             failpoints.hit("rollup.summed")
-            _raise_revisions(cursor, owner_kind, owner_id, hours)
+            if owner_kind in PRICED:
+                _raise_revisions(cursor, owner_kind, owner_id, hours)
         failpoints.hit("rollup.before_commit")
     failpoints.hit("rollup.after_commit")
 

@@ -195,7 +195,7 @@ def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
     # Every hour of a call is of one UTC day.
     if not partitions.sealed(partitions.SPAN, [hours[0].astimezone(UTC).date()]):
         _write_quarters(cursor, "ingest_span_quarter", QUARTERS, values)
-        concurrency.recompute(cursor, project, hours)
+        concurrency.mark(cursor, project, hours)
         _note_change(cursor, project, days)
     _write_quarters(cursor, "ingest_late_quarter", LATE_QUARTERS, values)
     cursor.execute(

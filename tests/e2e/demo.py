@@ -21,11 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATORS = ("load", "nightly-batch")
 
 
-def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
+def wait_until(
+    condition: Callable[[], Any], within_s: float, what: str, *, every_s: float = 0.5
+) -> Any:
     deadline = time.monotonic() + within_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"after {within_s:.0f} s still not: {what}"
-        time.sleep(0.5)
+        time.sleep(every_s)
     return found
 
 

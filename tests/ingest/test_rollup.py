@@ -7,6 +7,7 @@ from django.db import connection
 from gpu_probe.wire import Batch, GpuReading
 from ingest import sketch, store
 from ingest.models import (
+    ConcurrencyQuarter,
     DirtyHour,
     GpuQuarter,
     RolledHour,
@@ -72,7 +73,7 @@ def nodes(plan):
 
 def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, pool_source):
     store.spans(source, [span(1)])
-    assert roll_up(rests=True) == 1
+    assert roll_up(rests=True) == 2, "the project's sums, and what was at once"
     run._resting[("project", source.project_id, NOON.date())] = monotonic() + 60
     store.spans(source, [span(2)])
     store.metrics(pool_source, [metric("up", 1.0, NOON, "gauge")])
@@ -81,6 +82,11 @@ def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, poo
     run._resting[("project", source.project_id, NOON.date())] = monotonic()
     assert roll_up(rests=True) == 1
     assert SpanHour.objects.get().spans == 2
+    assert {one.owner_kind for one in DirtyHour.objects.all()} == {"concurrency"}
+    assert ConcurrencyQuarter.objects.filter(whole=True).get().requests == 1
+    run._resting[("concurrency", source.project_id, NOON.date())] = monotonic()
+    assert roll_up(rests=True) == 1
+    assert ConcurrencyQuarter.objects.filter(whole=True).get().requests == 2
 
 
 def test_percentile_of_a_day_comes_from_merged_quarters(source):
