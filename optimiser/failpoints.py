@@ -8,10 +8,7 @@ only together with BREAKEVEN_DEBUG.
 
 from __future__ import annotations
 
-import os
-import signal
-
-from django.conf import settings
+from ingest.failpoints import passed
 
 NAMES = (
     "rollout.claimed",
@@ -32,13 +29,6 @@ NAMES = (
 """In the order in which a rollout passes them."""
 
 
-class NoSuchFailpoint(ValueError):
-    """A name that no step has."""
-
-
 def hit(name: str) -> None:
-    """This process is at the named place."""
-    if name not in NAMES:
-        raise NoSuchFailpoint(name)
-    if name == settings.FAILPOINT:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """This process is at the named place of a rollout."""
+    passed(name, NAMES)

@@ -1,7 +1,11 @@
 """What every test may need: a requirement that skips or fails, and an empty process memory."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import pytest
 from django.core.cache import cache
@@ -34,9 +38,13 @@ def pytest_configure():
 
 
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
-"""They share one demo, whose Triton is measured under load: nobody else may keep it waiting."""
+"""They share one demo. The second measures its Triton under load, and waits until no other worker
+has a test left: see `busy`."""
 
 LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e")
+
+LIVE_AFTER = 0.6
+"""Of the other tests. So the demo has started, and its first tests are over, when they all are."""
 
 
 def group_of(nodeid: str) -> str:
@@ -45,13 +53,6 @@ def group_of(nodeid: str) -> str:
     if file in LIVE:
         return "live"
     return "tests/e2e" if file.startswith("tests/e2e/") else file
-
-
-def place_of(group: str) -> int:
-    """What takes minutes is begun at once; what wants the machine to itself comes last."""
-    if group == "live":
-        return len(LONGEST) + 1
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -65,9 +66,34 @@ def pytest_xdist_make_scheduler(config, log):
     return Groups(config, log)
 
 
+def in_order(nodeids: list[str]) -> list[str]:
+    """As workers take them: what takes minutes is begun at once."""
+    of: dict[str, list[str]] = {}
+    for nodeid in nodeids:
+        of.setdefault(group_of(nodeid), []).append(nodeid)
+    longest = [of.pop(group) for group in LONGEST if group in of]
+    live = of.pop("live", [])
+    first, rest = [], list(of.values())
+    while rest and sum(map(len, first)) < LIVE_AFTER * sum(map(len, of.values())):
+        first.append(rest.pop(0))
+    return [*chain(*longest, *first, live, *rest)]
+
+
 def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: place_of(group_of(item.nodeid)))
+        places = {nodeid: n for n, nodeid in enumerate(in_order([one.nodeid for one in items]))}
+        items.sort(key=lambda item: places[item.nodeid])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def busy(tmp_path_factory) -> Iterator[IO[str]]:
+    """A lock that each worker shares until its tests are done; to hold it alone is to be alone."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "busy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield lock
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def estate(seed: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _running(folder: Path, postgres: Any, seed: int) -> Iterator[Any]:
-    from tests.chaos.processes import Forker, prepare
+    from tests.chaos.processes import Lives, prepare
     from tests.chaos.victims import Estate
     from tests.chaos.web import Web
 
@@ -82,13 +82,13 @@ def _running(folder: Path, postgres: Any, seed: int) -> Iterator[Any]:
 
     call_command("migrate", verbosity=0, interactive=False)
     with ExitStack() as stack:
-        forker = Forker(folder)
-        stack.callback(forker.stop)
+        lives = Lives(folder)
+        stack.callback(lives.stop)
         web = Web(_free_port())
         stack.callback(web.stop)
         stack.callback(connection.close_pool)
         web.wait()
-        yield Estate(folder, random.Random(seed), forker, web, postgres, stack)
+        yield Estate(folder, random.Random(seed), lives, web, postgres, stack)
 
 
 def _free_port() -> int:

@@ -1,24 +1,18 @@
-"""Processes to be killed: one that has imported everything forks a new one for each request.
-
-It opens nothing itself, so that what it forks shares no connection, thread or lock with anybody. A
-request is a line of JSON; the answer, when the process has ended, is a line `id signal`.
-"""
+"""Workers, beats and loaders to be killed, each a process of its own."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tests import forking
+from tests.forking import Forker
 
 LEASE = timedelta(seconds=1)
 """Waiting for the real five minutes would take a campaign days."""
@@ -147,91 +141,48 @@ class Holding:
 # ---- the other end -----------------------------------------------------------------------------
 
 
-class Forker:
-    """Begins lives and hears how they ended."""
+class Lives:
+    """Begins lives, which may stop at their place until they are told to go on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.processes", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.count = 0
-        self.ended: dict[int, int] = {}
-        self.changed = threading.Condition()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.forker = Forker("tests.chaos.processes", folder)
 
     def begin(self, order: Order) -> int:
-        self.count += 1
-        told = {"id": self.count, **vars(order)}
-        print(json.dumps(told), file=self.process.stdin, flush=True)
-        return self.count
+        return self.forker.begin(**vars(order))
 
     def wait(self, life: int) -> int:
         """The signal by which it ended; 0 where it came to its own end."""
-        with self.changed:
-            if not self.changed.wait_for(lambda: life in self.ended, 2 * LIVES_S):
-                raise TimeoutError(f"process {life} has not ended")
-            return self.ended.pop(life)
+        return self.forker.wait(life, 2 * LIVES_S)
 
     def wait_until_held(self, life: int) -> None:
         mark = self.folder / f"{life}.held"
         ends = time.monotonic() + LIVES_S
         while not mark.exists():
-            if time.monotonic() > ends or life in self.ended:
+            if time.monotonic() > ends or life in self.forker.ended:
                 raise TimeoutError(f"process {life} has not come to its place")
             time.sleep(LOOKS_EVERY_S)
 
     def let_go(self, life: int) -> None:
         (self.folder / f"{life}.go").touch()
 
-    def _listen(self) -> None:
-        for line in self.process.stdout:
-            life, ended_by = map(int, line.split())
-            with self.changed:
-                self.ended[life] = ended_by
-                self.changed.notify_all()
-
     def stop(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(10)
+        self.forker.stop()
 
 
 def main() -> None:
     prepare()
     folder = Path(sys.argv[1])
-    children: dict[int, int] = {}
 
-    def bury(*_: object) -> None:
-        while children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            os.write(1, f"{children.pop(pid)} {ended_by}\n".encode())
+    def one(life: int, **told: Any) -> None:
+        try:
+            live(Order(**told), folder / str(life))
+        except Exception:
+            # A database that dies under it is what some of them are for.
+            with (folder / "errors.log").open("a") as log:
+                traceback.print_exc(file=log)
 
-    signal.signal(signal.SIGCHLD, bury)
-    for line in sys.stdin:
-        told = json.loads(line)
-        life = told.pop("id")
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            try:
-                live(Order(**told), folder / str(life))
-            except Exception:
-                # A database that dies under it is what some of them are for.
-                with (folder / "errors.log").open("a") as log:
-                    traceback.print_exc(file=log)
-            finally:
-                os._exit(0)
-        children[pid] = life
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    forking.serve(one)
 
 
 if __name__ == "__main__":

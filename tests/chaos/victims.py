@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.oracle import Distance, distance, rows_behind
-from tests.chaos.processes import Forker, Order
+from tests.chaos.processes import Lives, Order
 from tests.chaos.senders import LINES, MONTHS, Billed, Pulled, Pushed
 from tests.chaos.web import Web
 
@@ -39,7 +39,7 @@ class Estate:
 
     folder: Path
     dice: random.Random
-    forker: Forker
+    lives: Lives
     web: Web
     postgres: Any
     stack: ExitStack
@@ -63,16 +63,16 @@ class Estate:
 
     def works(self, pulled: Pulled, **how: Any) -> int:
         about = {"key": str(pulled.source.pk)}
-        return self.forker.begin(Order("work", about=about, **how))
+        return self.lives.begin(Order("work", about=about, **how))
 
     def dies(self, life: int, place: str) -> float:
-        ended_by = self.forker.wait(life)
+        ended_by = self.lives.wait(life)
         if ended_by != signal.SIGKILL:
             raise RuntimeError(f"{place} was not reached")
         return time.monotonic()
 
     def ends(self, life: int) -> None:
-        if self.forker.wait(life):
+        if self.lives.wait(life):
             raise RuntimeError("a process died that nobody killed")
 
 
@@ -136,11 +136,11 @@ def rollups(estate: Estate) -> Iterator[Kill]:
     for place in cycle(ROLLUP):
         pushed = estate.pushed("rollup")
         pushed.delivers(pushed.writes())
-        died_at = estate.dies(estate.forker.begin(Order("sum_up", place)), place)
+        died_at = estate.dies(estate.lives.begin(Order("sum_up", place)), place)
         if estate.dice.random() < 0.5:
             # Facts that come between the death and the next sum are summed too.
             pushed.delivers(pushed.writes(1))
-        estate.ends(estate.forker.begin(Order("sum_up")))
+        estate.ends(estate.lives.begin(Order("sum_up")))
         yield Kill("rollup", place, time.monotonic() - died_at, cents(pushed))
 
 
@@ -161,10 +161,10 @@ def beats(estate: Estate) -> Iterator[Kill]:
             Order("beat", place if number == 0 else "", skew_s=skew_s)
             for number, skew_s in enumerate(skews)
         ]
-        lives = [estate.forker.begin(order) for order in orders]
-        if estate.forker.wait(lives[0]) != signal.SIGKILL:
+        lives = [estate.lives.begin(order) for order in orders]
+        if estate.lives.wait(lives[0]) != signal.SIGKILL:
             # The others were first in each of its rounds: then it has nothing to make.
-            [estate.forker.wait(life) for life in lives[1:]]
+            [estate.lives.wait(life) for life in lives[1:]]
             _pulls(estate, pulled, own, before, pull)
             continue
         died_at = time.monotonic()
@@ -201,7 +201,7 @@ def bill_loads(estate: Estate) -> Iterator[Kill]:
         path, total = billed.writes()
         after = (total, len(MONTHS) * LINES)
         about = {"source": billed.source.pk, "path": str(path), "name": path.name}
-        died_at = estate.dies(estate.forker.begin(Order("load", place, about=about)), place)
+        died_at = estate.dies(estate.lives.begin(Order("load", place, about=about)), place)
         found = Distance(half_taken=billed.believed() not in (before, after))
         files.take(billed.source, path, name=path.name)
         # An earlier file handed in again is no restatement.
@@ -234,11 +234,11 @@ def databases(estate: Estate) -> Iterator[Kill]:
         pushed.delivers(pushed.writes(1))
         is_rollup = place in ROLLUP
         life = (
-            estate.forker.begin(Order("sum_up", place, holds=True))
+            estate.lives.begin(Order("sum_up", place, holds=True))
             if is_rollup
             else estate.works(pulled, place=place, holds=True)
         )
-        estate.forker.wait_until_held(life)
+        estate.lives.wait_until_held(life)
         pulled.source.refresh_from_db(fields=["cursor"])
         connection.close()
         connection.close_pool()
@@ -248,10 +248,10 @@ def databases(estate: Estate) -> Iterator[Kill]:
             time.sleep(estate.dice.uniform(0, 0.15))
             estate.postgres.kill()
             died_at = time.monotonic()
-            estate.forker.let_go(life)
+            estate.lives.let_go(life)
             estate.postgres.start()
             sending.result()
-        estate.forker.wait(life)
+        estate.lives.wait(life)
         estate.ends(estate.works(pulled))
         pulled.asks()
         estate.ends(estate.works(pulled))

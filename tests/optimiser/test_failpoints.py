@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.failpoints import NoSuchFailpoint
 from optimiser import failpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def test_without_one_nothing_happens():
 
 
 def test_point_without_a_name_is_a_mistake():
-    with pytest.raises(failpoints.NoSuchFailpoint):
+    with pytest.raises(NoSuchFailpoint):
         failpoints.hit("rollout.nowhere")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from finops.stack import throwaway, workers
 from finops.stack.home import REPOSITORY
-from tests.conftest import LIVE, LONGEST, group_of, place_of
+from tests.conftest import LIVE, LONGEST, group_of, in_order
 
 VALKEY = {
     workers.CACHE: "unix://:secret@/tmp/v.sock?db=1",
@@ -44,12 +44,18 @@ def test_whole_suite_runs_on_all_processors(monkeypatch):
     assert throwaway._parallel([])[:2] == ("-n", str(throwaway.MOST_WORKERS))
 
 
-def test_live_tests_share_one_worker_and_come_last():
+def test_live_tests_share_one_worker_and_start_late():
     demo, loop = (f"{file}::test_x" for file in LIVE)
     assert group_of(demo) == group_of(loop) != group_of("tests/e2e/test_pages.py::test_y")
     assert group_of("tests/stack/test_run.py::test_x[a::b]") == "tests/stack/test_run.py"
-    groups = [group_of(demo), "tests/stack/test_run.py", *reversed(LONGEST)]
-    assert sorted(groups, key=place_of) == [*LONGEST, "tests/stack/test_run.py", "live"]
+
+    kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}/test_pages.py::test_x"
+    first, second = "tests/a.py::test_x", "tests/b.py::test_x"
+    assert in_order([demo, first, second, pages, loop, kills]) == [
+        *(kills, pages, first, second, demo, loop)
+    ]
+    three = [f"tests/c.py::test_{n}" for n in range(3)]
+    assert in_order([demo, first, *three, second]) == [first, *three, demo, second]
 
 
 def test_what_has_a_place_of_its_own_is_still_there():

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+from tests.forking import Forker
+
 POINTS_OF_A_ROLLBACK = ("rollout.before_restore", "rollout.restored_unrecorded", "rollout.restored")
 BEFORE_ANY_LOAD = (
     "rollout.claimed", "rollout.read", "rollout.snapshot_kept", "rollout.before_apply",
@@ -191,15 +193,17 @@ def outcome(point: str, rollout_id: int, took_s: float) -> dict:
 # The victims
 
 
-def kill_controllers(estate: Estate, spawner, pool: ThreadPoolExecutor, rounds: int) -> list[dict]:
+def kill_controllers(
+    estate: Estate, forker: Forker, pool: ThreadPoolExecutor, rounds: int, *, on_files: bool
+) -> list[dict]:
     """One after the other for each point, the points beside each other."""
     few = threading.Semaphore(AT_ONCE)
 
     def one(point: str) -> dict:
         with few:
             rollout_id = estate.begin(point)
-            spawner.control(rollout_id, point)
-            ended_by = spawner.wait(rollout_id, ENDS_WITHIN_S)
+            life = forker.begin(rollout=rollout_id, failpoint=point, on_files=on_files)
+            ended_by = forker.wait(life, ENDS_WITHIN_S)
         assert ended_by == signal.SIGKILL, f"{point} was not reached: {ended_by}"
         took_s = finish(rollout_id)
         found = outcome(point, rollout_id, took_s)
@@ -294,9 +298,7 @@ def main() -> None:
 
 
 def run(folder: Path, postgres, server, rounds: int) -> None:
-    from tests.optimiser.kills.spawner import Spawner
-
-    spawner = Spawner(folder)
+    forker = Forker("tests.optimiser.kills.controllers", folder)
     prepare(lease_s=SHORT_LEASE_S)
     from django.core.management import call_command
 
@@ -305,7 +307,7 @@ def run(folder: Path, postgres, server, rounds: int) -> None:
     call_command("migrate", verbosity=0)
     estate = Estate(server.endpoints.http, server.endpoints.admin_key)
     with ThreadPoolExecutor(len(estate.targets)) as pool:
-        tell("controller", kill_controllers(estate, spawner, pool, 1))
+        tell("controller", kill_controllers(estate, forker, pool, 1, on_files=False))
         leases.LEASE = timedelta(seconds=15)
         for number in range(rounds):
             tell(
@@ -313,13 +315,12 @@ def run(folder: Path, postgres, server, rounds: int) -> None:
                 kill_at_all_points(estate, pool, server.kill, server.start, stops=number > 0),
             )
         estate.move_to_files(folder)
-        spawner.use_files()
         leases.LEASE = timedelta(seconds=SHORT_LEASE_S)
-        tell("controller", kill_controllers(estate, spawner, pool, rounds - 1))
+        tell("controller", kill_controllers(estate, forker, pool, rounds - 1, on_files=True))
         leases.LEASE = timedelta(seconds=15)
         for _ in range(rounds):
             tell("postgres", kill_at_all_points(estate, pool, postgres.kill, postgres.start))
-    spawner.stop()
+    forker.stop()
 
 
 def on_files(folder: Path) -> None:
