@@ -9,6 +9,7 @@ the command `seed_demo` sends what is made here through the same doors as anybod
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gpu_probe.wire import Batch, GpuReading
+from ingest.error_records import ErrorRecord
 from ingest.events import EventRecord
 from ingest.records import MetricRecord, SeriesKey, SpanRecord
 from optimiser.demo.gpus import GPUS
@@ -212,6 +214,31 @@ def _span(traffic: Traffic, midnight: datetime, number: str, values: tuple[Any, 
         usage_convention="" if failed else "inclusive",
         attributes={"breakeven.sample": True},
     )
+
+
+LOGGED = {
+    "openai": ("openai.RateLimitError", "Rate limit reached for requests; try again in 2 s."),
+    "anthropic": ("anthropic.RateLimitError", "This request would exceed your rate limit."),
+}
+UNREADABLE = ("json.JSONDecodeError", "Expecting ',' delimiter: the answer is no valid JSON.")
+UNREADABLE_EVERY = 250
+"""One answer in so many was cut short, and the application logged that it could not read it."""
+
+
+def errors(spans: Sequence[SpanRecord]) -> list[ErrorRecord]:
+    """What the applications logged of these calls: each failure, and now and then an answer."""
+    told = []
+    for number, span in enumerate(spans):
+        if span.status == "error":
+            kind, message = LOGGED[span.provider]
+        elif number % UNREADABLE_EVERY == 0:
+            kind, message = UNREADABLE
+        else:
+            continue
+        at = span.ended_at or span.started_at
+        identity = hashlib.blake2b(span.span_id.encode(), digest_size=16).digest()
+        told.append(ErrorRecord(span.service, kind, at, message, span.trace_id, identity))
+    return told
 
 
 # The batch job on our own hardware

@@ -141,6 +141,13 @@ def test_severe_records_are_counted_as_errors_and_a_severe_event_is_none(post, a
     assert not Reject.objects.exists()
 
 
+def test_service_that_logs_no_error_is_heard_of(post, source, at_ns):
+    assert post(packed({"severity": 9, "at_ns": at_ns, "body": "hello"}).SerializeToString())
+    source.refresh_from_db()
+    assert source.last_success_at is not None
+    assert (Pull.objects.get().rows_in, ErrorCount.objects.count()) == (0, 0)
+
+
 def test_bad_event_costs_only_itself_and_the_answer_says_why(post, at_ns):
     bad = release(at_ns, **{"deployment.url": "javascript:x", "deployment.id": "2"})
     answer = post(packed(release(at_ns), bad).SerializeToString())

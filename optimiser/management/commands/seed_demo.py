@@ -54,6 +54,7 @@ class Command(BaseCommand):
         for label, step in (
             ("spans", self.add_spans),
             ("events", self.add_events),
+            ("logged errors", self.add_errors),
             ("Triton and GPU readings", self.add_samples),
             ("rolled up", lambda *_: rollup.roll_up(100_000)),
             ("priced", lambda *_: _until_dry(price_hours)),
@@ -84,6 +85,16 @@ class Command(BaseCommand):
             source = Source.objects.get(kind="otlp", project__slug=traffic.service)
             told = history.events(traffic.service, days[0], end)
             stored += store.events.take(source, told).inserted
+        return stored
+
+    def add_errors(self, days: list[date], end: datetime, seed: int) -> int:
+        """Of yesterday and today: errors are not taken of days long gone."""
+        stored = 0
+        for traffic in HOSTED:
+            source = Source.objects.get(kind="otlp", project__slug=traffic.service)
+            for day in days[-2:]:
+                told = history.errors(history.spans(traffic.service, day, end, seed))
+                stored += store.errors.take(source, told).inserted
         return stored
 
     def add_samples(self, days: list[date], end: datetime, seed: int) -> int:

@@ -59,6 +59,16 @@ def test_each_planted_anomaly_has_an_event_that_explains_it():
     assert history.events("code-assist", END.date() - timedelta(days=10), END) == []
 
 
+def test_each_failed_call_was_logged_once():
+    spans = history.spans("support-chat", END.date() - timedelta(days=1), END)
+    told = history.errors(spans)
+    logged = Counter(one.type for one in told)
+    assert logged["openai.RateLimitError"] == sum(span.status == "error" for span in spans) > 10
+    assert logged["json.JSONDecodeError"] > 2
+    assert len({one.identity for one in told}) == len(told)
+    assert all(one.problem(END) is None for one in told)
+
+
 def test_batch_callers_wait_for_their_answer_before_they_ask_again():
     day = END.date() - timedelta(days=2)
     made = history.batch_spans(day, END)
