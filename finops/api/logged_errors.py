@@ -45,7 +45,7 @@ class ErrorTypesShape(StampedShape):
     step = CharField()
     points = Points()
     count = IntegerField(
-        allow_null=True, help_text="Null where two sources tell of errors: they are not added."
+        allow_null=True, help_text="Null where two sources tell of one service: they are not added."
     )
     left_out = IntegerField(help_text="Rarer types that are not in `data`.")
     data = ErrorTypeShape(many=True, source="rows")

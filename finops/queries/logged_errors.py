@@ -1,7 +1,7 @@
 """Errors that services logged, by type: how many, of how many requests, when last, one example.
 
-Knows counts of quarter hours and rollups of requests. Refuses to add what two sources tell: the
-same line may have come by both. Refuses to call an error a request: a request may log several.
+Knows counts of quarter hours and rollups of requests. Refuses to add what two sources tell of one
+service: the same line may have come by both. Refuses to call an error a request: a request may log several.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ErrorTypes(Stamped):
     rows: tuple[ErrorType, ...]
     """Most frequent first."""
     count: int | None
-    """Of all rows; None where two sources tell of errors, for they may tell of the same ones."""
+    """Of all rows; None where two sources tell of one service, maybe of the same errors."""
     left_out: int
     """Rows beyond `MOST_ROWS`."""
     is_connected: bool
@@ -107,13 +107,18 @@ def error_types(filters: Filters, *, step: str = "day", source: int | None = Non
         step=step,
         points=points,
         rows=_rows(filters, {key: found[key] for key in shown}, sources),
-        count=sum(sums.count for sums in found.values()) if len(sources) <= 1 else None,
+        count=None if _told_twice(found) else sum(sums.count for sums in found.values()),
         left_out=len(ordered) - len(shown),
         is_connected=bool(found) or _is_connected(filters),
         as_of=newest(filters, behind),
         provisional=False,
         sources=behind,
     )
+
+
+def _told_twice(found: Iterable[Key]) -> bool:
+    told = {(project, service, by) for project, service, _, by in found}
+    return len({(project, service) for project, service, _ in told}) < len(told)
 
 
 def _rows(

@@ -29,7 +29,7 @@ from .tables import (
 
 READ = "finops.view_requests"
 MOST_COLOURS = 5
-TWO_SOURCES = "Two sources tell of errors and may tell of the same lines; choose one of them."
+TWO_SOURCES = "Two sources tell of one service and may tell of the same lines; choose one of them."
 COLUMNS = (
     Column("Service", "service"),
     Column("Type", "type"),
@@ -42,10 +42,10 @@ COLUMNS = (
     ),
     Column("Requests", "requests", number=True, help="As spans tell them, in the same time"),
     Column("Last seen", "last", help="The quarter hour"),
-    Column("Example"),
-    Column("Trace"),
     Column("Project", "project"),
     Column("Source", "source"),
+    Column("Example"),
+    Column("Trace"),
 )
 
 
@@ -195,8 +195,8 @@ def cells(row: ErrorType) -> tuple[Cell, ...]:
         share_cell(row.per_request),
         count_cell(row.requests),
         time_cell(row.last_at),
-        words_cell(row.exemplar, prose=True) if row.exemplar else NONE,
-        trace_cell(row.trace_id),
         Cell(row.project_name, row.project, row.project_name.casefold()),
         words_cell(row.source, href=reverse("finops:source", args=[row.source_id])),
+        words_cell(row.exemplar, prose=True) if row.exemplar else NONE,
+        trace_cell(row.trace_id),
     )

@@ -73,7 +73,7 @@ def test_two_sources_are_not_added_and_one_can_be_chosen(sign_in, told):
     both = client.get("/requests/errors")
     one = Page(client.get(f"/requests/errors?source={other.pk}").text)
 
-    assert "Two sources tell of errors" in both.text
+    assert "Two sources tell of one service" in both.text
     assert [row[1] for row in one.tables["logged-errors"][1:]] == ["E"]
 
 

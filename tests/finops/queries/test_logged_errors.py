@@ -88,6 +88,14 @@ def test_what_two_sources_tell_is_not_added(chat, loki, ask):
     assert error_sources(filters) == ((loki.pk, "Our Loki"), (other.pk, "SDK logs"))
 
 
+def test_what_two_sources_tell_of_two_services_is_added(chat, loki, ask):
+    other = SourceFactory(kind="otlp", name="SDK logs", project=chat)
+    tell(loki, (QUARTER, "search", "Timeout", 2, ""))
+    tell(other, (QUARTER, "answers", "Timeout", 3, ""))
+
+    assert error_types(ask(WINDOW)).count == 5
+
+
 def test_reader_sees_the_errors_of_their_projects(chat, search, loki, ask, cleo):
     tell(loki, (QUARTER, "search", "Timeout", 2, ""))
     tell(SourceFactory(kind="loki", project=search), (QUARTER, "search", "Secret", 1, ""))
