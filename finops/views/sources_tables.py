@@ -114,7 +114,7 @@ def state_cell(row: RejectRow, again: str) -> Cell:
         return words_cell("Taken now", tone="good", note=words.when_text(row.tried_at))
     tried = f"Tried again {words.when_text(row.tried_at)}." if row.tried_at else ""
     if again and row.can_be_tried:
-        return words_cell("Try again", href=f"{again}?row={row.id}", note=tried)
+        return words_cell("Try again", href=f"{again}?row={row.id}", note=tried, fixed=True)
     return words_cell("Refused", tone="quiet", note=tried)
 
 

@@ -30,11 +30,19 @@ READABLE = (
     "/savings",
     "/events",
     "/events?kind=incident&environment=production",
+    "/alerts",
+    "/alerts?state=all&kind=budget&severity=critical&project=support-chat",
+    "/alerts?tab=history",
+    "/alerts/rules",
+    "/alerts/silences",
     "/sources",
     "/prices",
     "/settings/tokens",
 )
-ORGANISATION = ("/gpus", "/hosts", "/costs?basis=bill&metric=list")
+ORGANISATION = (
+    "/gpus", "/hosts", "/costs?basis=bill&metric=list", "/costs/reconciliation",
+    "/costs/reconciliation?month=2020-01&provider=openai",
+)  # fmt: skip
 AUDITORS = ("/settings/audit", "/settings/audit?verify=1")
 MANAGERS = (
     "/sources/new",
@@ -48,7 +56,8 @@ PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
 
 MAY_OPEN = {
     **{(name, path): True for name in PEOPLE for path in READABLE},
-    **{(name, path): name != "cleo" for name in PEOPLE for path in ("/gpus", "/hosts")},
+    **{(name, path): name != "cleo" for name in PEOPLE for path in
+       ("/gpus", "/hosts", "/costs/reconciliation")},
     **{(name, path): name in ("ben", "ada") for name in PEOPLE for path in AUDITORS},
     **{(name, path): name == "ada" for name in PEOPLE for path in MANAGERS},
 }
@@ -80,6 +89,16 @@ def every_path() -> list[str]:
         f"/requests/{span.project_id}/{span.day}/{span.key}",
         "/nothing-here",
     ]
+
+
+def test_navigation_says_where_one_is(sign_in):
+    client = sign_in("ada")
+    nowhere = {*PUBLIC, "/nothing-here"}
+    of_source = [f"/sources/{Source.objects.filter(kind='otlp').first().pk}/{part}"
+                 for part in ("again", "edit")]  # fmt: skip
+    for path in [*(path for path in every_path() if path not in nowhere), *of_source]:
+        here = re.findall(r'class="nav-link"[^>]*aria-current="(\w+)"', client.get(path).text)
+        assert len(here) == 1, path
 
 
 POLICY = {
