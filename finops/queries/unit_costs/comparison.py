@@ -1,0 +1,130 @@
+"""Models side by side on the same kind of request: price, latency, errors and quality.
+
+Knows rollups; "the same kind" is the kind of request and the band of its prompt's size. Refuses a
+verdict: a group of fewer than `FEW` requests is marked, and nothing says which model is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.records import INPUT_BANDS
+
+from .. import book
+from ..amounts import ZERO
+from ..filters import Filters
+from ..stamp import Stamped, newest, notes
+from ..traffic import Percentiles, requests_by
+from . import answers
+from .answers import Window
+from .asked import Asked
+from .units import UnitCost, per
+
+FEW = 30
+"""Below it a percentile or a rate says little."""
+
+COLUMNS = ("kind", "input_band", "provider", "model")
+
+Group = tuple[str, int, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedRow:
+    kind: str
+    input_band: int
+    provider: str
+    model: str
+    requests: int
+    price: UnitCost
+    """Per 1,000 requests that have a price."""
+    latency: Percentiles
+    error_rate: float | None
+    quality: float | None
+    """Mean score of its scored answers; None where none is scored, or no score was chosen."""
+    scored: int
+    """Scored answers behind `quality`."""
+
+    @property
+    def is_few(self) -> bool:
+        return self.requests < FEW
+
+    @property
+    def band(self) -> str:
+        return band_said(self.input_band)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Stamped):
+    currency: str
+    rows: tuple[ComparedRow, ...]
+    """By kind and band; within them the busiest first."""
+    counted: Window
+    """The days of which answers are counted."""
+
+
+def comparison(filters: Filters, asked: Asked) -> Comparison:
+    counted = Window(filters.end, filters.end, filters.days)
+    scores: dict[tuple[Any, ...], tuple[float, int]] = {}
+    if asked.score:
+        counted = answers.window(filters)
+        scores = answers.qualities(answers.narrowed_to(filters, counted), asked)
+    prices = _prices(filters)
+    rows = []
+    for key, found in requests_by(filters, list(COLUMNS)).items():
+        kind, band, provider, model = key
+        quality, scored = scores.get(key, (None, 0))
+        rows.append(
+            ComparedRow(
+                kind=kind,
+                input_band=band,
+                provider=provider,
+                model=model,
+                requests=found.requests,
+                price=prices.get(key, _price(ZERO, 0, found.requests)),
+                latency=found.latency,
+                error_rate=found.error_rate,
+                quality=quality,
+                scored=scored,
+            )
+        )
+    rows.sort(key=lambda row: (row.kind, row.input_band, -row.requests, row.provider, row.model))
+    sources = notes(filters, usage=True)
+    return Comparison(
+        currency=filters.currency,
+        rows=tuple(rows),
+        counted=counted,
+        as_of=newest(filters, sources),
+        provisional=True,
+        sources=sources,
+    )
+
+
+def _prices(filters: Filters) -> dict[tuple[Any, ...], UnitCost]:
+    columns = ", ".join(f"c.{name}" for name in COLUMNS)
+    found = book.rows(
+        f"SELECT {columns}, sum(c.cost) FILTER (WHERE c.currency = %(currency)s),"
+        " coalesce(sum(c.priced_spans) FILTER (WHERE c.currency = %(currency)s), 0)::bigint,"
+        " sum(c.spans)::bigint FROM finops_costday c"
+        " WHERE c.day >= %(start)s AND c.day < %(end)s AND c.kind = ANY(%(kinds)s)"
+        f" {book.usage_in_scope(filters)} GROUP BY {columns}",
+        {**book.parameters(filters), "currency": filters.currency},
+    )
+    return {row[:4]: _price(*row[4:]) for row in found}
+
+
+def _price(cost: Any, priced: int, requests: int) -> UnitCost:
+    without = requests - priced
+    coverage = (
+        f"{without:,} of {requests:,} requests have no price of their own." if without else ""
+    )
+    nothing = "No request here has a price of its own in this currency."
+    return per("requests", cost or ZERO, priced, nothing=nothing, coverage=coverage)
+
+
+def band_said(band: int) -> str:
+    """`up to 32,000 tokens`, `over 32,000 tokens`, with the next step that some price has."""
+    above = [step for step in INPUT_BANDS if step > band]
+    if not band:
+        return f"up to {INPUT_BANDS[1]:,} tokens"
+    return f"{band:,} to {above[0]:,} tokens" if above else f"over {band:,} tokens"

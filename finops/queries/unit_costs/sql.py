@@ -1,0 +1,119 @@
+"""The SQL of unit costs: which rows are counted, split by which columns, in one pass.
+
+Knows tables. Refuses to interpret: answers leave as sums per split, key and day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from ingest.models.rollups import DIMENSIONS
+from ingest.records import TOKEN_FIELDS
+
+from .. import book
+from ..book import Split
+from ..filters import Filters
+from ..spend import columns_of
+from ..traffic.where import narrowed
+
+OUTPUT_FIELDS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
+INPUT_FIELDS = tuple(name for name in TOKEN_FIELDS if name not in OUTPUT_FIELDS)
+DIMS = ", ".join(DIMENSIONS)
+COUNTED = ("spans", "errors", "usage_unknown", *TOKEN_FIELDS)
+INPUT = " + ".join(INPUT_FIELDS)
+OUTPUT = " + ".join(OUTPUT_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row of an answer."""
+
+    keys: tuple[str, ...]
+    """One per column of the split."""
+    day: date | None
+    values: tuple[Any, ...]
+
+
+def split_rows(
+    source: str, measures: str, splits: Sequence[Split], values: dict[str, Any]
+) -> list[list[Found]]:
+    """Sums over `source` (with columns project_id, provider, model, service, day) per split."""
+    keys = tuple(dict.fromkeys(key for split in splits for key in columns_of(split.keys)))
+    names = [_column(key) for key in keys]
+    if any(split.by_time for split in splits):
+        keys, names = (*keys, "day"), [*names, "f.day"]
+    sets, masks = [], []
+    for split in splits:
+        own = {*columns_of(split.keys), *(("day",) if split.by_time else ())}
+        sets.append(f"({', '.join(n for k, n in zip(keys, names, strict=True) if k in own)})")
+        masks.append(int("".join("0" if key in own else "1" for key in keys) or "0", base=2))
+    grouping = f"grouping({', '.join(names)})" if names else "0"
+    listed = "".join(f", {name}" for name in names)
+    found = book.rows(
+        f"SELECT {grouping}{listed}, {measures} FROM ({source}) AS f"
+        f" GROUP BY GROUPING SETS ({', '.join(sets)})",
+        values,
+    )
+    answers: list[list[Found]] = []
+    for split, mask in zip(splits, masks, strict=True):
+        columns = columns_of(split.keys)
+        answers.append(
+            [
+                Found(
+                    tuple(str(row[1 + keys.index(key)]) for key in columns),
+                    row[1 + keys.index("day")] if split.by_time else None,
+                    tuple(row[1 + len(keys) :]),
+                )
+                for row in found
+                # A set without columns answers one row even of nothing.
+                if row[0] == mask
+            ]
+        )
+    return answers
+
+
+def _column(key: str) -> str:
+    return "f.project_id" if key == "project" else f"f.{key}"
+
+
+def exact_usage(filters: Filters, *, by: str = "day") -> str:
+    """Costs joined with what they are for, by day or by quarter hour (`at`).
+
+    `is_exact` says that the whole of a row was priced in the currency asked for, as it is known
+    now: only then is it known which of its tokens its cost belongs to.
+    """
+    costs, usage, within = {
+        "day": (
+            "finops_costday",
+            "ingest_span_day",
+            "{0}.day >= %(start)s AND {0}.day < %(end)s",
+        ),
+        "at": (
+            "finops_costquarter",
+            f"(SELECT project_id, at, {DIMS}, {', '.join(COUNTED)} FROM ingest_span_quarter"
+            f" UNION ALL SELECT project_id, at, {DIMS}, {', '.join(COUNTED)}"
+            " FROM ingest_late_quarter)",
+            "{0}.at >= %(start_at)s AND {0}.at < %(end_at)s",
+        ),
+    }[by]
+    scope = " AND ".join((within.format("c"), *narrowed(filters, "c")))
+    sums = ", ".join(f"sum(u.{name})::bigint AS {name}" for name in COUNTED)
+    listed = ", ".join(f"u.{name}" for name in COUNTED)
+    own = " AND ".join((within.format("u"), *narrowed(filters, "u")))
+    keys = f"project_id, {by}, {DIMS}"
+    return f"""
+SELECT {keys}, {listed}, c.input_side, c.output_side, c.cost,
+    c.in_currency AND NOT c.otherwise AND c.unpriced_tokens = 0
+        AND c.tokens = {INPUT} + {OUTPUT} AS is_exact
+FROM (
+    SELECT {keys}, sum(c.tokens) AS tokens, sum(c.unpriced_tokens) AS unpriced_tokens,
+        sum(c.input_cost + c.cache_cost) AS input_side, sum(c.output_cost) AS output_side,
+        sum(c.cost) AS cost, bool_or(c.currency = %(currency)s) AS in_currency,
+        bool_or(c.currency <> %(currency)s AND (c.tokens > 0 OR c.currency <> '')) AS otherwise
+    FROM {costs} c WHERE {scope} GROUP BY {keys}
+) AS c JOIN (
+    SELECT {keys}, {sums} FROM {usage} u WHERE {own} GROUP BY {keys}
+) AS u USING ({keys})"""

@@ -1,0 +1,79 @@
+"""Costs of input and output apart, and of those who caused them.
+
+Knows priced usage by day. Refuses a share of a row of which only a part has a price: it is left out
+of both numbers, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .. import book
+from ..book import Split
+from ..filters import Filters
+from .sql import INPUT, OUTPUT, Found, exact_usage, split_rows
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Input and output of the usage that is priced as a whole."""
+
+    input_cost: Decimal = ZERO
+    input_tokens: int = 0
+    output_cost: Decimal = ZERO
+    output_tokens: int = 0
+    left_out: int = 0
+    """Tokens of rows that have a price in part only, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Users with priced usage in the currency asked for."""
+
+    users: int = 0
+    cost: Decimal = ZERO
+    """Of those who are named."""
+    named: int = 0
+    """Priced requests that name one."""
+    requests: int = 0
+    """Priced requests."""
+
+
+SIDES = f"""
+    coalesce(sum(f.input_side) FILTER (WHERE f.is_exact), 0),
+    coalesce(sum({INPUT}) FILTER (WHERE f.is_exact), 0)::bigint,
+    coalesce(sum(f.output_side) FILTER (WHERE f.is_exact), 0),
+    coalesce(sum({OUTPUT}) FILTER (WHERE f.is_exact), 0)::bigint,
+    coalesce(sum({INPUT} + {OUTPUT}) FILTER (WHERE NOT f.is_exact), 0)::bigint"""
+
+USERS = """
+SELECT c.project_id, c.provider, c.model, c.service, c.day, c.cost, c.priced_spans,
+    -- As in `answers`: a hash is counted in a tenth of the time.
+    CASE WHEN c.user_id <> '' AND c.priced_spans > 0
+        THEN hashtextextended(c.user_id, c.project_id) END AS person
+FROM finops_usercostday c
+WHERE c.day >= %(start)s AND c.day < %(end)s AND c.currency = %(currency)s {scope}"""
+
+PEOPLE = """
+    count(DISTINCT f.person), coalesce(sum(f.cost) FILTER (WHERE f.person IS NOT NULL), 0),
+    coalesce(sum(f.priced_spans) FILTER (WHERE f.person IS NOT NULL), 0)::bigint,
+    coalesce(sum(f.priced_spans), 0)::bigint"""
+
+
+def sides(filters: Filters, splits: Sequence[Split]) -> list[list[Found]]:
+    """Per split, rows whose only value is a `Sides`."""
+    given = {**book.parameters(filters), "currency": filters.currency}
+    found = split_rows(exact_usage(filters), SIDES, splits, given)
+    return [[Found(row.keys, row.day, (Sides(*row.values),)) for row in rows] for rows in found]
+
+
+def people(filters: Filters, splits: Sequence[Split]) -> list[list[Found]]:
+    """Per split, rows whose only value is a `People`."""
+    given = {**book.parameters(filters), "currency": filters.currency}
+    source = USERS.format(scope=book.usage_in_scope(filters))
+    found = split_rows(source, PEOPLE, splits, given)
+    return [[Found(row.keys, row.day, (People(*row.values),)) for row in rows] for rows in found]

@@ -1,0 +1,253 @@
+"""The same traffic on another model: what was recorded, at another model's prices.
+
+Knows recorded tokens by class, tier and prompt size, and the price book; it prices by the same
+rules as costing does. Refuses to foretell answers: another model writes other ones, with other
+tokens. Refuses to compare what has a price on one side only: that is counted and left out of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+
+from finops.actions import price_book
+from finops.costing.lines import Usage, cost_of_spans
+from finops.costing.rates import BILLED_AS, Rate, RateCard, rates_at
+from finops.models import Price, PriceBook
+from finops.money import CONTEXT
+from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
+
+from .. import book, prices
+from ..amounts import ZERO
+from ..filters import Filters
+from ..stamp import Stamped, newest, notes
+from .asked import Asked, Candidate
+from .sql import exact_usage
+
+KIND = "llm"
+"""An embedding or a rerank cannot move to a model that writes answers, so only these are priced."""
+
+MOST_LISTED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A token class without a price of its own, and the one it is billed as."""
+
+    token_class: str
+    billed_as: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One candidate. Cost now and then are of the same requests."""
+
+    candidate: Candidate
+    requests: int = 0
+    """Priced on both sides."""
+    tokens: int = 0
+    cost_now: Decimal | None = None
+    cost_then: Decimal | None = None
+    left_out: int = 0
+    """Requests with a price now that cannot be priced as this model."""
+    left_out_cost: Decimal = ZERO
+    """What those cost now; in neither of the two costs."""
+    fallbacks: tuple[Fallback, ...] = ()
+    reason: str = ""
+    """Why nothing could be priced; empty when something was."""
+
+    @property
+    def difference(self) -> Decimal | None:
+        if self.cost_now is None or self.cost_then is None:
+            return None
+        return CONTEXT.subtract(self.cost_then, self.cost_now)
+
+    @property
+    def change(self) -> float | None:
+        """(then − now) / now; None where now is nothing."""
+        if self.difference is None or not self.cost_now:
+            return None
+        return float(self.difference / self.cost_now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf(Stamped):
+    currency: str
+    book: PriceBook | None
+    """The newest price book; None while there is none."""
+    prices_on: datetime
+    """Candidates are priced as on this day, whatever day a request was made on."""
+    requests: int
+    """Chat requests of the range that have a price as a whole: the ones compared."""
+    cost_now: Decimal
+    unpriced: int
+    """Chat requests without such a price: unpriced, paid by the hour, or in another currency."""
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    tier: str
+    input_band: int
+    clock: time | None
+    cost: Decimal
+    usage: Usage
+
+    @property
+    def requests(self) -> int:
+        return self.usage.spans - self.usage.usage_unknown
+
+
+def what_if(filters: Filters, asked: Asked) -> WhatIf:
+    newest_book = prices.price_book()
+    moment = min(timezone.now(), filters.end_at - timedelta(microseconds=1))
+    rates = _rates(newest_book, asked.candidates)
+    has_hours = any(rate.time_from for known in rates.values() for rate in known)
+    groups, unpriced = _groups(filters, by_clock=has_hours)
+    sources = notes(filters, usage=True)
+    return WhatIf(
+        currency=filters.currency,
+        book=newest_book,
+        prices_on=moment,
+        requests=sum(group.requests for group in groups),
+        cost_now=_sum(group.cost for group in groups),
+        unpriced=unpriced,
+        outcomes=tuple(
+            _outcome(candidate, rates[candidate], groups, moment, filters.currency)
+            for candidate in asked.candidates
+        ),
+        as_of=newest(filters, sources),
+        provisional=True,
+        sources=sources,
+    )
+
+
+def choices(filters: Filters) -> list[str]:
+    """Models of the newest book that write answers, of providers this scope has used."""
+    newest_book = prices.price_book()
+    if newest_book is None:
+        return []
+    used = book.rows(
+        "SELECT DISTINCT c.provider FROM finops_costday c WHERE c.day >= %(start)s"
+        f" AND c.day < %(end)s {book.usage_in_scope(filters)}",
+        book.parameters(filters),
+    )
+    found = (
+        Price.objects.filter(
+            book=newest_book, unit="output", provider__in=[provider for (provider,) in used]
+        )
+        .order_by("provider", "model")
+        .values_list("provider", "model")
+        .distinct()[:MOST_LISTED]
+    )
+    return [str(Candidate(*names)) for names in found]
+
+
+def _rates(
+    newest_book: PriceBook | None, candidates: Iterable[Candidate]
+) -> dict[Candidate, list[Rate]]:
+    named = {(one.provider, one.model): one for one in candidates}
+    if newest_book is None:
+        return {one: [] for one in named.values()}
+    found = price_book.rates_of(newest_book, set(named))
+    return {one: found.get(name, []) for name, one in named.items()}
+
+
+def _groups(filters: Filters, *, by_clock: bool) -> tuple[list[_Group], int]:
+    """Usage that is priced as a whole, by what a rate may depend on; and requests that are not."""
+    clock = "(f.at AT TIME ZONE 'UTC')::time" if by_clock else "NULL::time"
+    sums = ", ".join(f"sum(f.{name})::bigint" for name in TOKEN_FIELDS)
+    found = book.rows(
+        f"SELECT f.is_exact, f.tier, f.input_band, {clock}, sum(f.cost), sum(f.spans)::bigint,"
+        f" sum(f.errors)::bigint, sum(f.usage_unknown)::bigint, {sums}"
+        f" FROM ({exact_usage(filters, by='at' if by_clock else 'day')}) AS f"
+        " WHERE f.kind = %(kind)s GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4",
+        {**book.parameters(filters), "currency": filters.currency, "kind": KIND},
+    )
+    groups, unpriced = [], 0
+    for is_exact, tier, band, at, cost, spans, errors, unknown, *tokens in found:
+        # What did not say its usage costs nothing on either side, and is no saving.
+        unpriced += unknown if is_exact else spans
+        if not is_exact:
+            continue
+        counts = dict(zip(TOKEN_CLASSES, tokens, strict=True))
+        groups.append(_Group(tier, band, at, cost, Usage(KIND, counts, spans, errors, unknown)))
+    return groups, unpriced
+
+
+def _outcome(
+    candidate: Candidate,
+    rates: list[Rate],
+    groups: list[_Group],
+    moment: datetime,
+    currency: str,
+) -> Outcome:
+    if not rates:
+        reason = f"The price book has no model {candidate}; the page Prices lists them."
+        return Outcome(candidate=candidate, reason=reason)
+    now, then, requests, tokens, left_out = ZERO, ZERO, 0, 0, 0
+    left_out_cost = ZERO
+    fallbacks: dict[Fallback, None] = {}
+    currencies = set()
+    for group in groups:
+        card = rates_at(rates, group.tier, group.input_band, _at(moment, group.clock))
+        cost = cost_of_spans(group.usage, card)
+        is_priced = card is not None and card.currency == currency
+        if card is not None:
+            currencies.add(card.currency)
+        if card is None or not is_priced or cost.unpriced_spans or cost.line.unpriced_tokens:
+            left_out += group.requests
+            left_out_cost = CONTEXT.add(left_out_cost, group.cost)
+            continue
+        now, then = CONTEXT.add(now, group.cost), CONTEXT.add(then, cost.line.total)
+        requests, tokens = requests + group.requests, tokens + cost.line.tokens
+        fallbacks |= dict.fromkeys(_fallbacks(group.usage, card))
+    reason = ""
+    if not requests:
+        reason = _why_nothing(groups, currencies, currency)
+    return Outcome(
+        candidate=candidate,
+        requests=requests,
+        tokens=tokens,
+        cost_now=now if requests else None,
+        cost_then=then if requests else None,
+        left_out=left_out,
+        left_out_cost=left_out_cost,
+        fallbacks=tuple(fallbacks),
+        reason=reason,
+    )
+
+
+def _why_nothing(groups: list[_Group], currencies: set[str], currency: str) -> str:
+    if not groups:
+        return "No chat request of this period has a price to compare with."
+    others = sorted(currencies - {currency})
+    if others:
+        return f"Its prices are in {', '.join(others)}; they are not converted to {currency}."
+    return "It has no price for these tiers or token classes."
+
+
+def _fallbacks(usage: Usage, card: RateCard) -> Iterable[Fallback]:
+    for token_class, count in usage.tokens.items():
+        if not count or token_class in card.amounts:
+            continue
+        unit = next(unit for unit in BILLED_AS[token_class] if unit in card.amounts)
+        yield Fallback(token_class, unit)
+
+
+def _at(moment: datetime, clock: time | None) -> datetime:
+    """That time of day, where the time of day matters, on the day that prices are taken from."""
+    if clock is None:
+        return moment
+    return datetime.combine(moment.astimezone(UTC).date(), clock, UTC)
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = CONTEXT.add(total, amount)
+    return total
