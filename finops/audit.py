@@ -53,9 +53,7 @@ def record(
         raise transaction.TransactionManagementError(
             "An audit record belongs in the transaction of what it records."
         )
-    with connection.cursor() as cursor:
-        # One writer at a time, or two records would follow the same one.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit', 0))")
+    take_turn()
     last = Audit.objects.order_by("-id").values_list("hash", flat=True).first()
     entry = Audit(
         at=timezone.now(),
@@ -72,6 +70,12 @@ def record(
     entry.hash = seal(entry)
     entry.save(force_insert=True)
     return entry
+
+
+def take_turn() -> None:
+    """One writer at a time until the transaction ends, or two records would follow the same one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit', 0))")
 
 
 def seal(entry: Audit) -> bytes:

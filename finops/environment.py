@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 PREFIX = "BREAKEVEN_"
@@ -61,6 +62,27 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def site(text: str) -> str:
+    parts = urlsplit(text)
+    if text and not (parts.scheme in ("http", "https") and parts.hostname):
+        raise ValueError("use a URL such as https://finops.example")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("use the address alone, without a user, ? or #")
+    return text.rstrip("/")
+
+
+def port(text: str) -> int:
+    if positive(text) > 65535:
+        raise ValueError("use a port from 1 to 65535")
+    return int(text)
+
+
+def sender(text: str) -> str:
+    if text and ("@" not in text or any(sign in text for sign in "\r\n")):
+        raise ValueError("use a mail address such as breakeven@example.com")
+    return text
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
@@ -155,6 +177,24 @@ VARIABLES = (
     ),
     Variable("SPAN_DAYS", "Days that raw spans are kept.", "90", positive),
     Variable("SAMPLE_DAYS", "Days that raw samples are kept.", "30", positive),
+    Variable(
+        "PUBLIC_URL",
+        "Where people reach the site, as in `https://finops.example`; messages link there. Empty:"
+        " the first trusted origin.",
+        "",
+        site,
+    ),
+    Variable("SMTP_HOST", "The server that email channels send through; empty: no email.", ""),
+    Variable("SMTP_PORT", "Its port.", "587", port),
+    Variable("SMTP_USER", "Signs in there; empty: nobody does.", ""),
+    Variable("SMTP_PASSWORD", "Of that user.", "", str, True),
+    Variable(
+        "SMTP_SECURITY",
+        "`starttls`, `tls` from the first byte, or `none`.",
+        "starttls",
+        one_of("starttls", "tls", "none"),
+    ),
+    Variable("SMTP_FROM", "Whom mail is from, as in `breakeven@example.com`.", "", sender),
     Variable("DATABASE_POOL", "Most database connections of one process.", "10", positive),
 )
 

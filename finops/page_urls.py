@@ -3,6 +3,11 @@
 from django.urls import path, re_path
 
 from finops.views import (
+    alert_plans,
+    alerts,
+    budgets,
+    channels,
+    channels_one,
     connecting,
     costs,
     delivery_changes,
@@ -12,7 +17,10 @@ from finops.views import (
     logged_errors,
     overview,
     people,
+    price_update,
     prices,
+    reconciliation,
+    repricing,
     requests,
     savings,
     settings,
@@ -22,17 +30,29 @@ from finops.views import (
     sources_changing,
     sources_deliveries,
     sources_trying,
+    unit_costs,
 )
 
 app_name = "finops"
 
 DAY = r"(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
 KEY = r"(?P<key>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+CHANNEL = r"^settings/channels/(?P<pk>[0-9]{1,18})"
+MESSAGE = rf"{CHANNEL}/messages/(?P<message_pk>[0-9]{{1,18}})"
 
 urlpatterns = [
     path("", overview.show, name="overview"),
     path("costs", costs.show, name="costs"),
     path("costs.csv", costs.as_csv, name="costs-csv"),
+    path("unit-costs", unit_costs.show, name="unit-costs"),
+    path("unit-costs.csv", unit_costs.as_csv, name="unit-costs-csv"),
+    path("costs/reconciliation", reconciliation.show, name="reconciliation"),
+    path("costs/reconciliation.csv", reconciliation.as_csv, name="reconciliation-csv"),
+    re_path(
+        r"^costs/reconciliation/matches/(?P<pk>[0-9]{1,18})/remove$",
+        reconciliation.remove_match,
+        name="bill-match-remove",
+    ),
     path("requests", requests.show, name="requests"),
     path("requests.csv", requests.as_csv, name="requests-csv"),
     path("requests/concurrency.csv", requests.at_once_csv, name="requests-concurrency-csv"),
@@ -51,6 +71,26 @@ urlpatterns = [
     re_path(r"^events/(?P<pk>[0-9]{1,18})$", events.one, name="event"),
     re_path(r"^events/(?P<pk>[0-9]{1,18})/end$", events.end, name="event-end"),
     re_path(r"^events/(?P<pk>[0-9]{1,18})/remove$", events.remove, name="event-remove"),
+    path("budgets", budgets.show, name="budgets"),
+    path("budgets.csv", budgets.as_csv, name="budgets-csv"),
+    path("budgets/new", budgets.new, name="budget-new"),
+    re_path(r"^budgets/(?P<pk>[0-9]{1,18})$", budgets.one, name="budget"),
+    re_path(r"^budgets/(?P<pk>[0-9]{1,18})\.csv$", budgets.one_csv, name="budget-csv"),
+    re_path(r"^budgets/(?P<pk>[0-9]{1,18})/edit$", budgets.edit, name="budget-edit"),
+    re_path(r"^budgets/(?P<pk>[0-9]{1,18})/switch$", budgets.switch, name="budget-switch"),
+    re_path(r"^budgets/(?P<pk>[0-9]{1,18})/remove$", budgets.remove, name="budget-remove"),
+    path("alerts", alerts.show, name="alerts"),
+    path("alerts.csv", alerts.as_csv, name="alerts-csv"),
+    path("alerts/acknowledge", alerts.acknowledge_all, name="alerts-acknowledge"),
+    path("alerts/rules", alert_plans.rules, name="alert-rules"),
+    path("alerts/silences", alert_plans.silences, name="alert-silences"),
+    re_path(r"^alerts/silences/(?P<pk>[0-9]{1,18})/end$", alert_plans.end, name="silence-end"),
+    re_path(r"^alerts/(?P<pk>[0-9]{1,18})$", alerts.one, name="alert"),
+    re_path(
+        r"^alerts/(?P<pk>[0-9]{1,18})/acknowledge$", alerts.acknowledge, name="alert-acknowledge"
+    ),
+    re_path(r"^alerts/(?P<pk>[0-9]{1,18})/snooze$", alerts.snooze, name="alert-snooze"),
+    re_path(r"^alerts/(?P<pk>[0-9]{1,18})/resolve$", alerts.resolve, name="alert-resolve"),
     path("sources", sources.show, name="sources"),
     path("sources/new", connecting.new, name="source-new"),
     path("sources/new/test", sources_trying.new, name="source-new-test"),
@@ -68,9 +108,27 @@ urlpatterns = [
     path("deliveries/<int:pk>/changes", delivery_changes.show, name="delivery-changes"),
     path("deliveries/<int:pk>/changes.csv", delivery_changes.as_csv, name="delivery-changes-csv"),
     path("prices", prices.show, name="prices"),
+    path("prices/update", price_update.show, name="price-update"),
+    path("prices/update.csv", price_update.as_csv, name="price-update-csv"),
+    path("prices/unpriced.csv", prices.unpriced_csv, name="unpriced-csv"),
+    path("prices/reprice", repricing.show, name="reprice"),
+    path("prices/reprice.csv", repricing.as_csv, name="reprice-csv"),
+    path("prices/reprice/progress", repricing.progress, name="reprice-progress"),
     path("settings/tokens", settings.tokens, name="tokens"),
     path("settings/tokens/<str:pk>/revoke", settings.revoke, name="token-revoke"),
     path("settings/push-tokens/<str:pk>/revoke", settings.revoke_push, name="push-token-revoke"),
+    path("settings/channels", channels.show, name="channels"),
+    path("settings/channels.csv", channels.as_csv, name="channels-csv"),
+    path("settings/channels/new", channels.new, name="channel-new"),
+    re_path(rf"{CHANNEL}$", channels_one.show, name="channel"),
+    re_path(rf"{CHANNEL}\.csv$", channels_one.as_csv, name="channel-csv"),
+    re_path(rf"{CHANNEL}/edit$", channels.edit, name="channel-edit"),
+    re_path(rf"{CHANNEL}/remove$", channels.remove, name="channel-remove"),
+    re_path(rf"{CHANNEL}/test$", channels_one.test, name="channel-test"),
+    re_path(rf"{CHANNEL}/switch$", channels_one.switch, name="channel-switch"),
+    re_path(rf"{CHANNEL}/rotate$", channels_one.rotate, name="channel-rotate"),
+    re_path(rf"{MESSAGE}$", channels_one.message, name="channel-message"),
+    re_path(rf"{MESSAGE}/redeliver$", channels_one.redeliver, name="channel-redeliver"),
     path("settings/audit", settings.audit, name="audit"),
     path("sign-in", people.sign_in, name="sign-in"),
     path("sign-out", people.sign_out, name="sign-out"),

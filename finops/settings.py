@@ -145,7 +145,17 @@ METRICS_TOKEN = ENV["METRICS_TOKEN"]
 FAILPOINT = ENV["FAILPOINT"]
 SAMPLE_DATA = ENV["SAMPLE_DATA"]
 PRIVATE_ADDRESSES = ENV["PRIVATE_ADDRESSES"]
+PUBLIC_URL = ENV["PUBLIC_URL"]
 RETENTION_DAYS = {"span": ENV["SPAN_DAYS"], "sample": ENV["SAMPLE_DAYS"]}
+
+# Mail, for channels of that kind
+EMAIL_HOST = ENV["SMTP_HOST"]
+EMAIL_PORT = ENV["SMTP_PORT"]
+EMAIL_HOST_USER = ENV["SMTP_USER"]
+EMAIL_HOST_PASSWORD = ENV["SMTP_PASSWORD"]
+EMAIL_USE_TLS = ENV["SMTP_SECURITY"] == "starttls"
+EMAIL_USE_SSL = ENV["SMTP_SECURITY"] == "tls"
+DEFAULT_FROM_EMAIL = ENV["SMTP_FROM"]
 
 # Static files
 STATIC_URL = "static/"
@@ -227,7 +237,17 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "AlertKindEnum": "finops.models.alerts.ALERT_KINDS",
+        "AlertStateEnum": "finops.models.alerts.ALERT_STATES",
+        "BudgetPeriodStateEnum": "finops.costing.budget_states.STATES",
+        "BudgetStateEnum": "finops.queries.budgets.STATES_SHOWN",
+        "ChannelKindEnum": "finops.models.channels.CHANNEL_KINDS",
+        "ChannelStateEnum": "finops.models.channels.CHANNEL_STATES",
         "EventKindEnum": "ingest.events.KINDS",
+        "LimitStateEnum": "finops.api.budget_shapes.SIGNALS_GIVEN",
+        "MessageStateEnum": "finops.models.channels.MESSAGE_STATES",
+        "RepricedKindEnum": "finops.queries.repricing.REPRICED_KINDS",
+        "ReconciliationStateEnum": "finops.queries.reconciliation.STATES",
         "ChangeStateEnum": "optimiser.models.CHANGE_STATES",
         "RecommendationStateEnum": "optimiser.models.RECOMMENDATION_STATES",
         "RolloutStateEnum": "optimiser.models.ROLLOUT_STATES",

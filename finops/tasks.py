@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 
-from finops.actions import pricing, user_costs
+from finops.actions import budget_watch, pricing, user_costs
+from finops.actions.channels import delivery, outbox
 
 MOST_ROUNDS = 20
 """A task ends within minutes even under a backlog; the next one goes on."""
@@ -32,3 +34,30 @@ def refresh_forecasts() -> int:
     from finops.queries.filters import today
 
     return forecasting.refresh_forecasts(today())
+
+
+@shared_task
+def evaluate_budgets() -> int:
+    return budget_watch.evaluate_all(timezone.now())
+
+
+@shared_task
+def deliver(channel_id: int) -> int:
+    return delivery.deliver(channel_id)
+
+
+@shared_task
+def sweep_channels() -> int:
+    return outbox.sweep()
+
+
+@shared_task
+def forget_messages() -> int:
+    return outbox.forget_old()
+
+
+@shared_task
+def watch() -> int:
+    from finops.actions.alerting import producers
+
+    return producers.watch(timezone.now())

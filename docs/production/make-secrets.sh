@@ -33,6 +33,7 @@ put secret_key "$(hex)"
 put encryption_keys "$(fernet)"
 put privacy_key "$(hex)"
 put metrics_token "$(hex)"
+put smtp_password "$(hex)" # yours goes in its place, where BREAKEVEN_SMTP_USER signs in with one
 put triton_admin_key "$(hex)"
 
 mv "$fresh" "$folder" # whole or absent; mktemp has made it for its owner alone

@@ -21,9 +21,16 @@ Name = tuple[str, str]
 class BookRates:
     """Loads what is asked for once. Cards are kept, for many rows share model, tier and time."""
 
-    def __init__(self, book: PriceBook, names: Collection[Name], *, store: bool):
-        """`store` also resolves new names and keeps the answer; without it nothing is written."""
-        find = price_book.resolve_all if store else price_book.stored_aliases
+    def __init__(
+        self, book: PriceBook, names: Collection[Name], *, store: bool, resolve: bool = False
+    ):
+        """`store` also resolves new names and keeps the answer; without it nothing is written.
+
+        `resolve` finds for new names what `store` would keep, and forgets it again.
+        """
+        find = price_book.stored_aliases
+        if store or resolve:
+            find = price_book.resolve_all if store else price_book.look_up
         self.book = book
         self._aliases: dict[Name, ModelAlias] = find(book, names)
         self._rates: dict[Name, list[Rate]] = price_book.rates_of(

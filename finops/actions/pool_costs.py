@@ -119,24 +119,31 @@ def due(limit: int, now: datetime) -> dict[int, list[datetime]]:
 
 def write(cursor: Any, pool_id: int, pins: Mapping[datetime, PriceBook], now: datetime) -> None:
     """All quarters of these hours, written over."""
-    pool = Pool.objects.get(pk=pool_id)
     quarters = [at for hour in pins for at in quarters_of(hour)]
     cursor.execute(
         "DELETE FROM finops_poolquarter WHERE pool_id = %s AND at = ANY(%s)", [pool_id, quarters]
     )
-    busy = _busy(cursor, pool_id, quarters)
+    # Read before the COPY begins: it has the connection to itself.
+    rows = priced(cursor, pool_id, pins, now)
+    copy_rows(cursor, "finops_poolquarter", COLUMNS, rows)
+
+
+def priced(
+    cursor: Any, pool_id: int, pins: Mapping[datetime, PriceBook], now: datetime
+) -> list[tuple[Any, ...]]:
+    """What `write` would write for these hours, as values of `COLUMNS`.
+
+    A list, because nothing can be asked of the database while rows are being copied into it.
+    """
+    pool = Pool.objects.get(pk=pool_id)
+    busy = _busy(cursor, pool_id, [at for hour in pins for at in quarters_of(hour)])
     prices = hardware_prices(pool.hardware, pins.values())
-    copy_rows(
-        cursor,
-        "finops_poolquarter",
-        COLUMNS,
-        (
-            row
-            for hour, book in pins.items()
-            for at in quarters_of(hour)
-            for row in _rows(pool, at, book, prices[book.pk], busy[at], now)
-        ),
-    )
+    return [
+        row
+        for hour, book in pins.items()
+        for at in quarters_of(hour)
+        for row in _rows(pool, at, book, prices[book.pk], busy[at], now)
+    ]
 
 
 def _rows(

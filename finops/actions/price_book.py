@@ -11,19 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from finops.costing.lines import MOST_DECIMALS
+from finops.costing.lines import DEAREST, MOST_DECIMALS
 from finops.costing.rates import STANDARD, Rate, tier_of
 from finops.models import HardwarePrice, ModelAlias, Price, PriceBook
 from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
 from ingest.records import INPUT_BANDS
 from ingest.store.counting import copy_rows
 
-DEAREST = Decimal(10**9)
-"""More than this per million tokens is a slip of the keyboard."""
+if TYPE_CHECKING:
+    from finops.costing.snapshot import Snapshot
 
 NAME_LENGTHS = (200, 300)
 """The longest provider and model name that an alias can hold; longer ones are unpriced."""
@@ -103,12 +103,16 @@ def seed_price_book() -> Seeded:
     """
     from finops.costing import snapshot  # 0.4 s and 40 MB that most processes never need
 
-    read = snapshot.read()
+    return take_snapshot(snapshot.read())
+
+
+def take_snapshot(read: Snapshot) -> Seeded:
+    """`seed_price_book` with prices that are at hand."""
     with transaction.atomic():
-        _lock()
+        lock()
         latest = PriceBook.objects.first()
         same = latest is not None and latest.source == read.source
-        if latest is not None and same and _list_prices(latest) == set(read.rates):
+        if latest is not None and same and list_prices(latest) == set(read.rates):
             return Seeded(latest, False, len(read.rates), read.left_out, read.rounded)
         book = _next_version(latest, read.source, _seed_note(read.left_out, read.rounded))
         _write(book, read.rates)
@@ -155,7 +159,7 @@ def set_hardware_price(
     _check_amount(hourly)
     _check_start(valid_from)
     with transaction.atomic():
-        _lock()
+        lock()
         latest = latest_book()
         book = _next_version(latest, latest.source, note or f"Price of {hardware.strip()}")
         _carry_over(latest, book, where="true")
@@ -189,6 +193,16 @@ def resolve_all(
         ModelAlias.objects.bulk_create(found, ignore_conflicts=True)
         known |= stored_aliases(book, missing)
     return known
+
+
+def look_up(
+    book: PriceBook, names: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], ModelAlias]:
+    """What `resolve_all` would answer; nothing is stored."""
+    wanted = {name for name in names if can_be_kept(name)}
+    known = stored_aliases(book, wanted)
+    found = _find(book, wanted - set(known)) if wanted - set(known) else []
+    return known | {(alias.provider, alias.model): alias for alias in found}
 
 
 def can_be_kept(name: tuple[str, str]) -> bool:
@@ -229,20 +243,21 @@ def _find(book: PriceBook, names: Iterable[tuple[str, str]]) -> list[ModelAlias]
         .values_list("provider", "model")
         .distinct()
     }
+    # The installed genai-prices may know models that an older book does not have; a book from a
+    # newer list has models that it does not know, which are then found by their own name.
     means = {
-        (provider, model): own.get((provider.casefold(), model.casefold()))
-        or snapshot.match(provider, model)
+        (provider, model): (
+            own.get((provider.casefold(), model.casefold())) or snapshot.match(provider, model),
+            (provider, model),
+        )
         for provider, model in names
     }
-    # The installed genai-prices may know models that an older book does not have.
-    priced = {
-        name
-        for name, rates in rates_of(book, {name for name in means.values() if name}).items()
-        if rates
-    }
+    asked = {name for candidates in means.values() for name in candidates if name}
+    priced = {name for name, rates in rates_of(book, asked).items() if rates}
     aliases = []
-    for (provider, model), name in means.items():
-        price_provider, price_model = name if name in priced else ("", "")
+    for (provider, model), candidates in means.items():
+        found = next((name for name in candidates if name in priced), None)
+        price_provider, price_model = found or ("", "")
         aliases.append(
             ModelAlias(
                 book=book,
@@ -257,7 +272,7 @@ def _find(book: PriceBook, names: Iterable[tuple[str, str]]) -> list[ModelAlias]
 
 def _change_own(change: Callable[[OwnRows], OwnRows], note: str) -> PriceBook:
     with transaction.atomic():
-        _lock()
+        lock()
         latest = latest_book()
         own = {_case(row): row for row in _read(latest, is_own=True)}
         changed = change(own)
@@ -319,7 +334,7 @@ def _case(row: PriceRow) -> tuple[Any, ...]:
     return provider, model, *steps, rate.valid_from, rate.time_from, rate.time_to
 
 
-def _lock() -> None:
+def lock() -> None:
     """One new version at a time: each is made from the latest."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('price book', 0))")
@@ -331,7 +346,8 @@ def _next_version(latest: PriceBook | None, source: str, note: str) -> PriceBook
     return book
 
 
-def _list_prices(book: PriceBook) -> set[PriceRow]:
+def list_prices(book: PriceBook) -> set[PriceRow]:
+    """Those of the list it was made from, without our own."""
     return set(_read(book, is_own=False))
 
 

@@ -34,7 +34,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from finops.actions import pool_costs, price_book
-from finops.actions.book_rates import BookRates, quarter_of, quarters_of
+from finops.actions.book_rates import BookRates, Name, quarter_of, quarters_of
 from finops.costing.lines import (
     PAID_BY_REQUEST,
     PAID_BY_USAGE,
@@ -184,17 +184,11 @@ def _write_quarters(cursor: Any, project: int, pins: dict[datetime, PriceBook]) 
         "DELETE FROM finops_costquarter WHERE project_id = %s AND at = ANY(%s)",
         [project, quarters],
     )
-    rows = _usage(cursor, project, quarters)
+    rows = usage_of(cursor, project, quarters)
     served = pool_providers()
     rates = {}
     for book in {book.pk: book for book in pins.values()}.values():
-        names = {
-            (provider, model)
-            for at, _, kind, provider, model, *_, tokens in rows
-            if pins[hour_of(at)].pk == book.pk
-            and provider.casefold() not in served
-            and (any(tokens) or kind in PAID)
-        }
+        names = names_to_price((row for row in rows if pins[hour_of(row[0])] == book), served)
         rates[book.pk] = BookRates(book, names, store=True)
     copy_rows(
         cursor,
@@ -204,7 +198,16 @@ def _write_quarters(cursor: Any, project: int, pins: dict[datetime, PriceBook]) 
     )
 
 
-def _usage(cursor: Any, project: int, quarters: list[datetime]) -> list[tuple[Any, ...]]:
+def names_to_price(rows: Iterable[tuple[Any, ...]], served: frozenset[str]) -> set[Name]:
+    """The reported names in rows of `usage_of` that a price is looked up for."""
+    return {
+        (provider, model)
+        for _, _, kind, provider, model, *_, tokens in rows
+        if provider.casefold() not in served and (any(tokens) or kind in PAID)
+    }
+
+
+def usage_of(cursor: Any, project: int, quarters: list[datetime]) -> list[tuple[Any, ...]]:
     """(time, dimensions…, spans, errors, usage unknown, token counts) of each quarter hour."""
     keys = ("at", *DIMENSIONS)
     counts = ("spans", "errors", "usage_unknown", *TOKEN_FIELDS)
@@ -221,17 +224,22 @@ def _usage(cursor: Any, project: int, quarters: list[datetime]) -> list[tuple[An
 def _cost_row(
     project: int, row: tuple[Any, ...], rates: BookRates, served: frozenset[str]
 ) -> tuple[Any, ...]:
-    at, service, kind, provider, model, tier, band, spans, errors, unknown, tokens = row
-    usage = Usage(kind, dict(zip(TOKEN_CLASSES, tokens, strict=True)), spans, errors, unknown)
-    card = rates.card((provider, model), tier, band, at)
-    cost = usage_cost(usage, card, provider, served)
+    cost = cost_of_row(row, rates, served)
     line = cost.line
     return (
-        project, at, service, kind, provider, model, tier, band, line.currency,
-        spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
+        project, *row[:7], line.currency,
+        row[7], cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
         line.tokens, line.unpriced_tokens,
         line.input, line.cache, line.output, line.other, line.total, rates.book.pk,
     )  # fmt: skip
+
+
+def cost_of_row(row: tuple[Any, ...], rates: BookRates, served: frozenset[str]) -> SpansCost:
+    """What a row of `usage_of` costs with the prices of one book."""
+    at, _, kind, provider, model, tier, band, spans, errors, unknown, tokens = row
+    usage = Usage(kind, dict(zip(TOKEN_CLASSES, tokens, strict=True)), spans, errors, unknown)
+    card = rates.card((provider, model), tier, band, at)
+    return usage_cost(usage, card, provider, served)
 
 
 def usage_cost(

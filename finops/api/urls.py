@@ -4,22 +4,32 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from . import (
+    alert_plans,
+    alerts,
     bill_changes,
+    budgets,
+    channels,
     events,
     loads,
     logged_errors,
     money,
     people,
+    price_update,
+    reconciliation,
+    repricing,
     savings,
     source_changes,
     sources,
     traffic,
+    unit_costs,
 )
 
 app_name = "api"
 
 # Digits that fit the column: a larger number is no address, not an error of the database.
 SOURCE = r"^v1/sources/(?P<pk>[0-9]{1,9})"
+CHANNEL = r"^v1/channels/(?P<pk>[0-9]{1,18})"
+MESSAGE = rf"{CHANNEL}/messages/(?P<message>[0-9]{{1,18}})"
 
 urlpatterns = [
     path("v1/schema", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),
@@ -28,6 +38,18 @@ urlpatterns = [
     path("v1/spend", money.SpendTotal.as_view(), name="spend"),
     path("v1/spend/by", money.SpendBy.as_view(), name="spend-by"),
     path("v1/spend/series", money.SpendSeries.as_view(), name="spend-series"),
+    path("v1/reconciliation", reconciliation.Reconciled.as_view(), name="reconciliation"),
+    path("v1/source-costs", reconciliation.SourceCosts.as_view(), name="source-costs"),
+    path("v1/bill-matches", reconciliation.BillMatches.as_view(), name="bill-matches"),
+    re_path(
+        r"^v1/bill-matches/(?P<pk>[0-9]{1,18})$",
+        reconciliation.OneBillMatch.as_view(),
+        name="bill-match",
+    ),
+    path("v1/unit-costs", unit_costs.UnitCosts.as_view(), name="unit-costs"),
+    path("v1/unit-costs/series", unit_costs.Series.as_view(), name="unit-costs-series"),
+    path("v1/unit-costs/comparison", unit_costs.Compared.as_view(), name="unit-costs-comparison"),
+    path("v1/unit-costs/what-if", unit_costs.OtherModels.as_view(), name="unit-costs-what-if"),
     path("v1/requests", traffic.RequestSummary.as_view(), name="requests"),
     path("v1/requests/series", traffic.RequestSeries.as_view(), name="requests-series"),
     path(
@@ -69,11 +91,61 @@ urlpatterns = [
         bill_changes.DeliveryChanges.as_view(),
         name="delivery-changes",
     ),
+    path("v1/channels", channels.Channels.as_view(), name="channels"),
+    re_path(rf"{CHANNEL}$", channels.OneChannel.as_view(), name="channel"),
+    re_path(rf"{CHANNEL}/test$", channels.TestChannel.as_view(), name="channel-test"),
+    re_path(rf"{CHANNEL}/rotate$", channels.RotateChannel.as_view(), name="channel-rotate"),
+    re_path(rf"{CHANNEL}/messages$", channels.ChannelMessages.as_view(), name="channel-messages"),
+    re_path(rf"{MESSAGE}$", channels.OneMessage.as_view(), name="channel-message"),
+    re_path(
+        rf"{MESSAGE}/redeliver$", channels.RedeliverMessage.as_view(), name="channel-redeliver"
+    ),
     path("v1/events", events.Events.as_view(), name="events"),
     re_path(r"^v1/events/(?P<pk>[0-9]{1,18})$", events.OneEvent.as_view(), name="event"),
     re_path(r"^v1/events/(?P<pk>[0-9]{1,18})/end$", events.EndEvent.as_view(), name="event-end"),
+    path("v1/budgets", budgets.Budgets.as_view(), name="budgets"),
+    re_path(r"^v1/budgets/(?P<pk>[0-9]{1,18})$", budgets.OneBudget.as_view(), name="budget"),
+    re_path(
+        r"^v1/budgets/(?P<pk>[0-9]{1,18})/status$",
+        budgets.BudgetStatus.as_view(),
+        name="budget-status",
+    ),
+    path("v1/limits", budgets.Limits.as_view(), name="limits"),
+    path("v1/alerts", alerts.Alerts.as_view(), name="alerts"),
+    path("v1/alerts/stream", alerts.Stream.as_view(), name="alerts-stream"),
+    path("v1/alerts/rules", alert_plans.Rules.as_view(), name="alert-rules"),
+    re_path(
+        r"^v1/alerts/rules/(?P<kind>[a-z_]{1,20})$",
+        alert_plans.OneRule.as_view(),
+        name="alert-rule",
+    ),
+    path("v1/alerts/silences", alert_plans.Silences.as_view(), name="silences"),
+    re_path(
+        r"^v1/alerts/silences/(?P<pk>[0-9]{1,18})$",
+        alert_plans.OneSilence.as_view(),
+        name="silence",
+    ),
+    re_path(r"^v1/alerts/(?P<pk>[0-9]{1,18})$", alerts.OneAlert.as_view(), name="alert"),
+    re_path(
+        r"^v1/alerts/(?P<pk>[0-9]{1,18})/acknowledge$",
+        alerts.Acknowledge.as_view(),
+        name="alert-acknowledge",
+    ),
+    re_path(
+        r"^v1/alerts/(?P<pk>[0-9]{1,18})/snooze$", alerts.Snooze.as_view(), name="alert-snooze"
+    ),
+    re_path(
+        r"^v1/alerts/(?P<pk>[0-9]{1,18})/resolve$", alerts.Resolve.as_view(), name="alert-resolve"
+    ),
     path("v1/prices", money.Prices.as_view(), name="prices"),
     path("v1/price-books", money.Books.as_view(), name="price-books"),
+    path("v1/price-books/update", price_update.Update.as_view(), name="price-update"),
+    path("v1/unpriced", price_update.Unpriced.as_view(), name="unpriced"),
+    path("v1/repricings", repricing.Repricings.as_view(), name="repricings"),
+    path("v1/repricings/preview", repricing.Preview.as_view(), name="repricings-preview"),
+    re_path(
+        r"^v1/repricings/(?P<pk>[0-9]{1,18})$", repricing.OneRepricing.as_view(), name="repricing"
+    ),
     path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),
     path("v1/anomalies", money.Anomalies.as_view(), name="anomalies"),
     path("v1/savings", savings.Savings.as_view(), name="savings"),

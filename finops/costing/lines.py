@@ -19,6 +19,9 @@ EXACT = Context(prec=PRECISION, traps=[InvalidOperation, DivisionByZero, Overflo
 MOST_DECIMALS = 14
 """Of a price: per million tokens, its products then end within the 20 decimals that are stored."""
 
+DEAREST = Decimal(10**9)
+"""More than this per million tokens is a slip of the keyboard."""
+
 PART_OF = {
     "input": "input",
     "audio_input": "input",

@@ -37,6 +37,11 @@ reasoning is output, a cached token without a discount is input. This is genai-p
 (usage falls to the nearest priced ancestor of its unit), so both agree to the last digit.
 """
 
+
+class BadPriceList(ValueError):
+    """Says in one sentence why a file is no price list, and which one would be."""
+
+
 SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 
 

@@ -6,8 +6,9 @@ to take a price that our facts could not tell apart: what is left out is counted
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -23,12 +24,13 @@ from genai_prices.types import (
     StartDateConstraint,
     TieredPrices,
     TimeOfDateConstraint,
+    _providers_from_raw,
 )
 
 from ingest.records import INPUT_BANDS
 
-from .lines import MOST_DECIMALS
-from .rates import STANDARD, Rate
+from .lines import DEAREST, MOST_DECIMALS
+from .rates import STANDARD, BadPriceList, Rate
 
 UNIT_OF_KEY = {
     "input_mtok": "input",
@@ -73,6 +75,9 @@ ROUNDED = "rounded"
 
 LAST_DECIMAL = Decimal(1).scaleb(-MOST_DECIMALS)
 
+LONGEST = (100, 200)
+"""Characters of a provider's and a model's name that a price can hold."""
+
 LONG_AGO = date(2000, 1, 1)
 
 Window = tuple[time, time] | None
@@ -104,16 +109,52 @@ def source() -> str:
 
 
 def read() -> Snapshot:
-    """Every price that our facts can be held against, already resolved per tier and date."""
+    """The installed release: every price that our facts can be held against."""
+    return _read(PROVIDERS, source())
+
+
+def read_file(content: bytes, name: str) -> Snapshot:
+    """The same of a data file in genai-prices' JSON form. Raises BadPriceList."""
+    try:
+        raw = json.loads(content, parse_float=Decimal, parse_constant=_no_number)
+        if not isinstance(raw, list) or not raw:
+            raise ValueError("it is not a list of providers")
+        # The form that the library's own updater reads; it has no public reader for a file.
+        found = _read(_providers_from_raw(raw), name)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        why = str(error).splitlines()[0][:200]
+        raise BadPriceList(
+            f"This is no data file of genai-prices ({why}). Take prices/new_data/v2/data.json"
+            " of a release."
+        ) from error
+    for provider, model, rate in found.rates:
+        if not rate.amount.is_finite() or not 0 <= rate.amount < DEAREST:
+            raise BadPriceList(
+                f"{provider} {model} has a price of {rate.amount}; a price is 0 or more"
+                f" and below {DEAREST}."
+            )
+        if len(provider) > LONGEST[0] or len(model) > LONGEST[1]:
+            raise BadPriceList(f"The name {model[:50]} is too long to be kept.")
+    if not found.rates:
+        raise BadPriceList("This file has no price that usage can be held against.")
+    return found
+
+
+def _no_number(text: str) -> Decimal:
+    raise ValueError(f"{text} is no price")
+
+
+def _read(providers: Sequence[Provider], name: str) -> Snapshot:
+    """Already resolved per tier and date."""
     left_out: Counter[str] = Counter()
     rates = tuple(
-        (provider.id, name, rate)
-        for provider in PROVIDERS
-        for name, model, tiers in _sold_by(provider)
+        (provider.id, seller_name, rate)
+        for provider in providers
+        for seller_name, model, tiers in _sold_by(provider, providers)
         for rate in _rates(model, tiers, left_out)
     )
     rounded = left_out.pop(ROUNDED, 0)
-    return Snapshot(source(), rates, dict(left_out), rounded)
+    return Snapshot(name, rates, dict(left_out), rounded)
 
 
 def match(provider: str, model: str) -> tuple[str, str] | None:
@@ -131,7 +172,9 @@ def match(provider: str, model: str) -> tuple[str, str] | None:
     return seller.id, _resold(owner, found)
 
 
-def _sold_by(provider: Provider) -> Iterator[tuple[str, ModelInfo, bool]]:
+def _sold_by(
+    provider: Provider, providers: Sequence[Provider]
+) -> Iterator[tuple[str, ModelInfo, bool]]:
     """Its own models with their tiers, then those it resells, which have only standard prices.
 
     Azure sells OpenAI's models at OpenAI's list price, but OpenAI's batch and priority tiers are
@@ -139,7 +182,7 @@ def _sold_by(provider: Provider) -> Iterator[tuple[str, ModelInfo, bool]]:
     """
     for model in provider.models:
         yield model.id, model, True
-    for owner in PROVIDERS:
+    for owner in providers:
         if owner.id in (provider.fallback_model_providers or ()):
             for model in owner.models:
                 yield _resold(owner, model), model, False

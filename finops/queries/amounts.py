@@ -135,22 +135,33 @@ def amounts(sums: dict[str, Any], *, counts_usage: bool) -> dict[str, Any]:
 
 
 def _per_million(sums: dict[str, Any]) -> Decimal | None:
+    cost, tokens = of_tokens(sums)
+    return _per(cost, 1_000_000, tokens) if tokens else None
+
+
+def of_tokens(sums: dict[str, Any]) -> tuple[Decimal, int]:
+    """Priced usage and the tokens it was priced for; without any, hardware and its tokens."""
     priced, pooled = sums.get("priced_tokens"), sums.get("pool_tokens")
     if priced:
-        return _per(sums["api_cost"], 1_000_000, priced)
+        return sums["api_cost"] or ZERO, int(priced)
     if not pooled or not sums.get("hardware_cost"):
-        return None
-    traced = CONTEXT.divide(Decimal(sums["pool_requests"]), Decimal(_answered(sums)))
-    return _per(CONTEXT.multiply(sums["hardware_cost"], traced), 1_000_000, pooled)
+        return ZERO, 0
+    traced = CONTEXT.divide(Decimal(sums["pool_requests"]), Decimal(answered(sums)))
+    return CONTEXT.multiply(sums["hardware_cost"], traced), int(pooled)
 
 
 def _per_thousand(sums: dict[str, Any]) -> Decimal | None:
-    pooled = _answered(sums) if sums.get("hardware_cost") else 0
-    counted = (sums.get("priced_requests") or 0) + pooled
-    return _per(sums["usage_cost"], 1000, counted) if counted else None
+    cost, counted = of_requests(sums)
+    return _per(cost, 1000, counted) if counted else None
 
 
-def _answered(sums: dict[str, Any]) -> int:
+def of_requests(sums: dict[str, Any]) -> tuple[Decimal, int]:
+    """Priced usage and hardware, and the requests that they were paid for."""
+    pooled = answered(sums) if sums.get("hardware_cost") else 0
+    return sums.get("usage_cost") or ZERO, int(sums.get("priced_requests") or 0) + pooled
+
+
+def answered(sums: dict[str, Any]) -> int:
     """What a pool answered by its own count: traces may tell of a part of it only."""
     return max(round(sums.get("answered") or 0), sums.get("pool_requests") or 0)
 

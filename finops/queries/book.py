@@ -119,7 +119,7 @@ def coverage(filters: Filters) -> Coverage:
     if filters.basis != "book" or not filters.bills:
         return Coverage()
     covered: dict[str, list[tuple[datetime, datetime]]] = {}
-    for provider, month, until in _billed_months(filters):
+    for provider, month, until in billed_months(filters):
         start = datetime.combine(month, time(), UTC)
         if start < until:
             covered.setdefault(provider, []).append((start, until))
@@ -137,7 +137,7 @@ def coverage(filters: Filters) -> Coverage:
     return Coverage(tuple(days), tuple(edges))
 
 
-def _billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
+def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
     """(usage provider, billing month, covered until) of the bills believed in.
 
     Covered until: the bill's newest charge, but no later than the last day on which the matched
@@ -151,13 +151,13 @@ def _billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
         JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
         JOIN ingest_billday d ON d.period_id = p.id AND d.charge_category = 'Usage'
         JOIN finops_billmatch m ON m.bill_provider = d.provider AND m.bill_service = d.service
-        WHERE {_believed(filters)}
+        WHERE {believed(filters)}
             AND p.billing_month >= %(start)s::date - 62 AND p.billing_month < %(end)s
         GROUP BY 1, 2"""
     return list(rows(sql, parameters(filters)))
 
 
-def _believed(filters: Filters) -> str:
+def believed(filters: Filters) -> str:
     if filters.known_on is None:
         return "p.known_to IS NULL"
     return "p.known_from < %(known)s AND (p.known_to IS NULL OR p.known_to >= %(known)s)"
@@ -373,7 +373,7 @@ LEFT JOIN (
     SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
     FROM finops_billmatch GROUP BY 1, 2
 ) m ON m.bill_provider = d.provider AND m.bill_service = d.service
-WHERE d.day >= %(start)s AND d.day < %(end)s AND {_believed(filters)}
+WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
     {_shared_in_scope(filters)} {_narrowed(BILL, filters)}
 GROUP BY {_ordinals(keys, step)}"""
 

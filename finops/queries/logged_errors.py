@@ -1,7 +1,8 @@
 """Errors that services logged, by type: how many, of how many requests, when last, one example.
 
 Knows counts of quarter hours and rollups of requests. Refuses to add what two sources tell of one
-service: the same line may have come by both. Refuses to call an error a request: a request may log several.
+service: the same line may have come by both. Refuses to call an error a request: a request may log
+several.
 """
 
 from __future__ import annotations

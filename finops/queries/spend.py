@@ -144,7 +144,7 @@ class Answers:
             self.projects = {
                 str(project.pk): project for project in Project.objects.select_related("team")
             }
-        asked = [replace(split, keys=_columns(split.keys)) for split in splits]
+        asked = [replace(split, keys=columns_of(split.keys)) for split in splits]
         if "user" in groups:
             self.users = by_user.dearest(filters) if users is None else users
             found = by_user.sums(filters, asked, step, self.users)
@@ -164,15 +164,15 @@ class Answers:
 
     def table(self, group_by: tuple[str, ...], before: Answers | None = None) -> SpendTable:
         found = self.answers[Split(group_by)]
-        chosen = self._by_key(group_by)
+        chosen = self.by_key(group_by)
         # Of a period without any row nothing is known; in one with rows, no row is no cost.
-        earlier = (before._by_key(group_by) or None) if before else None
+        earlier = (before.by_key(group_by) or None) if before else None
         total = added(chosen.values())
         whole = total.get("cost") or ZERO
         rows = [
             self._row(
                 key,
-                self._labels(group_by, key),
+                self.labels(group_by, key),
                 chosen.get(key, {}),
                 whole,
                 None if earlier is None else earlier.get(key, NOTHING),
@@ -219,7 +219,7 @@ class Answers:
         reconciled: list[Decimal | None] = [None] * len(points)
         for one in own:
             at = place[one.point]
-            values = costs.setdefault(self._key(group_by, one.keys), [ZERO] * len(points))
+            values = costs.setdefault(self.key(group_by, one.keys), [ZERO] * len(points))
             values[at] = plus(values[at], one.measures["cost"] or ZERO)
             reconciled[at] = plus(reconciled[at] or ZERO, one.measures["reconciled"] or ZERO)
         known = [value is not None for value in reconciled]
@@ -243,7 +243,7 @@ class Answers:
         lines = [
             Line(
                 key,
-                " · ".join(self._labels(group_by, key)) or "Total",
+                " · ".join(self.labels(group_by, key)) or "Total",
                 _masked(costs[key], known),
             )
             for key in dearest[:top]
@@ -267,15 +267,15 @@ class Answers:
         """The currency asked for, with the usage that has no amount at all."""
         return [one.measures for one in found if one.currency in (self.filters.currency, NO_AMOUNT)]
 
-    def _by_key(self, group_by: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
+    def by_key(self, group_by: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
         grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for one in self.answers[Split(group_by)]:
             if one.currency in (self.filters.currency, NO_AMOUNT):
-                grouped.setdefault(self._key(group_by, one.keys), []).append(one.measures)
+                grouped.setdefault(self.key(group_by, one.keys), []).append(one.measures)
         return {key: added(parts) for key, parts in grouped.items()}
 
-    def _key(self, group_by: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
-        found = dict(zip(_columns(group_by), columns, strict=True))
+    def key(self, group_by: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+        found = dict(zip(columns_of(group_by), columns, strict=True))
         return tuple(
             self._name(group, found["project" if group == "team" else group]) for group in group_by
         )
@@ -288,7 +288,7 @@ class Answers:
             return team.name if team else ""
         return value
 
-    def _labels(self, group_by: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, ...]:
+    def labels(self, group_by: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, ...]:
         names = {project.slug: project.name for project in self.projects.values()}
         return tuple(label(group, value, names) for group, value in zip(group_by, key, strict=True))
 
@@ -315,7 +315,7 @@ class Answers:
         return notes(self.filters, usage=used, hardware=used and shared, bills=billed and shared)
 
 
-def _columns(group_by: tuple[str, ...]) -> tuple[str, ...]:
+def columns_of(group_by: tuple[str, ...]) -> tuple[str, ...]:
     """What the book splits by: a team is the sum of its projects."""
     return tuple(dict.fromkeys("project" if name == "team" else name for name in group_by))
 

@@ -25,10 +25,15 @@ register = template.Library()
 ICONS = {
     "overview": "M2.5 2.5h4.5v5h-4.5zM9 2.5h4.5v3H9zM9 8.5h4.5v5H9zM2.5 10.5H7v3H2.5z",
     "costs": "M2.5 13.5h11M4 11V7.5M8 11V2.5M12 11V5.5",
+    "alerts": "M8 1.5v1.5M4 11.5V7a4 4 0 0 1 8 0v4.5l1.5 1h-11zM6.5 14h3",
+    "reconciliation": "M8 2v11.5M5 13.5h6M3 4.5h10M3 4.5l-1.5 5h3zM13 4.5l-1.5 5h3z",
+    "unit-costs": "M3 13L13 3M3.5 4.5a1.5 1.5 0 1 0 3 0 1.5 1.5 0 0 0-3 0zM9.5 11.5a1.5 1.5 0 1 0 3"
+    " 0 1.5 1.5 0 0 0-3 0z",
     "requests": "M1.5 8.5h3l2-5.5 3 10 2-4.5h3",
     "gpus": "M4.5 4.5h7v7h-7zM6 1.5v3M10 1.5v3M6 11.5v3M10 11.5v3M1.5 6h3M1.5 10h3M11.5 6h3"
     "M11.5 10h3",
     "hosts": "M2.5 2.5h11v7.5h-11zM8 10v3.5M5 13.5h6M5 7.5V6M8 7.5V4.5M11 7.5V5.5",
+    "budgets": "M8 2a6 6 0 1 0 6 6H8zM10.5 1.5a5 5 0 0 1 4 4h-4z",
     "events": "M4 14.5V2M4 2.5h8.5l-2 3 2 3H4",
     "advice": "M8 1.5a4.5 4.5 0 0 0-2.5 8.2v1.8h5V9.7A4.5 4.5 0 0 0 8 1.5zM6 14h4",
     "changes": "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5 1.75 1.75 0 0 0 0 3.5z"
@@ -42,6 +47,7 @@ ICONS = {
     "sources": "M8 10.5V14M4.5 6.5h7v1a3.5 3.5 0 0 1-7 0zM6 2.5v4M10 2.5v4",
     "prices": "M2.5 2.5h5.5l5.5 5.5-5.5 5.5L2.5 8zM5.5 5.5h.01",
     "tokens": "M9.5 6.5a3 3 0 1 0-2.6 2.97L8 8.5l1.5 1.5H11V11.5H12.5V13h2v-2l-4.6-4.2",
+    "channels": "M2.5 6.5v3h2.5l5.5 3.5V3L5 6.5zM13 6a2.5 2.5 0 0 1 0 4M5 9.5v4h1.5",
     "audit": "M3.5 1.5h9v13h-9zM5.5 5h5M5.5 8h5M5.5 11h3",
     "menu": "M2 4.5h12M2 8h12M2 11.5h12",
     "calendar": "M2.5 3.5h11v10h-11zM2.5 6.5h11M5.5 1.5v3M10.5 1.5v3",
@@ -279,17 +285,24 @@ def is_id(value: object) -> bool:
 
 
 @register.simple_tag
-def meter(share: float | None, label: str = "") -> SafeString | str:
-    """A small bar beside the number that says the same."""
+def meter(share: float | None, label: str = "", mark: float | None = None) -> SafeString | str:
+    """A small bar beside the number that says the same; `mark` is where it might be."""
     if share is None:
         return ""
-    width = round(max(0.0, min(1.0, float(share))) * 64, 1)
     return format_html(
         '<svg class="meter" viewBox="0 0 64 6" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect width="64" height="6" rx="3"/><rect class="fill" width="{}" height="6" rx="3"/>'
+        '<rect width="64" height="6" rx="3"/><rect class="fill" width="{}" height="6" rx="3"/>{}'
         "</svg>",
-        width,
+        _along(share, 64),
+        "" if mark is None else format_html(METER_MARK, _along(mark, 62)),
     )
+
+
+METER_MARK = '<rect class="mark" x="{}" width="2" height="6"/>'
+
+
+def _along(share: float, width: int) -> float:
+    return round(max(0.0, min(1.0, float(share))) * width, 1)
 
 
 @register.simple_tag

@@ -31,7 +31,17 @@ from .figures import (
     stamped,
     unit_figure,
 )
-from .page import GROUP_LABELS, Choice, View, csv_action, currency_choices, group_said, needs, page
+from .page import (
+    GROUP_LABELS,
+    Action,
+    Choice,
+    View,
+    csv_action,
+    currency_choices,
+    group_said,
+    needs,
+    page,
+)
 from .tables import (
     NONE,
     Column,
@@ -85,7 +95,12 @@ def show(request: HttpRequest) -> HttpResponse:
         "finops/costs.html",
         "Costs",
         lead=BASIS_HELP[filters.basis],
-        actions=[csv_action(view, "costs-csv")],
+        actions=[
+            Action("Compare with bills", view.to("reconciliation"), "reconciliation")
+            if filters.bills
+            else None,
+            csv_action(view, "costs-csv"),
+        ],
         as_of=total.as_of,
         is_sample=total.is_sample,
         can_compare=True,

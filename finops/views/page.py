@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 from finops import access
+from finops.queries.alerts import open_count
 from finops.queries.cursors import BadCursor
 from finops.queries.filters import FIELDS, Filters
 from finops.templatetags import words
@@ -62,10 +63,14 @@ NAVIGATION = (
         (
             ("overview", "Overview", "overview", "finops.view_spend"),
             ("costs", "Costs", "costs", "finops.view_spend"),
+            ("unit-costs", "Unit costs", "unit-costs", "finops.view_spend"),
+            ("reconciliation", "Reconciliation", "reconciliation", "finops.view_bills"),
             ("requests", "Requests", "requests", "finops.view_requests"),
             ("gpus", "GPUs & models", "gpus", "finops.view_bills"),
             ("hosts", "Hosts & servers", "hosts", "finops.view_bills"),
+            ("budgets", "Budgets", "budgets", "finops.view_spend"),
             ("events", "Events", "events", "finops.view_spend"),
+            ("alerts", "Alerts", "alerts", "finops.view_spend"),
         ),
     ),
     (
@@ -88,6 +93,7 @@ NAVIGATION = (
         "Settings",
         (
             ("tokens", "Tokens", "tokens", ""),
+            ("channels", "Channels", "channels", "finops.manage_channels"),
             ("audit", "Audit", "audit", "finops.view_audit"),
         ),
     ),
@@ -108,6 +114,8 @@ class NavItem:
     icon: str
     href: str
     current: str
+    count: int = 0
+    """What waits there for somebody; 0 shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +271,13 @@ def navigation(request: HttpRequest, carried: str) -> list[NavGroup]:
     groups = []
     for label, entries in NAVIGATION:
         items = tuple(
-            NavItem(text, icon, f"{address(name)}?{carried}", current(name, here))
+            NavItem(
+                text,
+                icon,
+                f"{address(name)}?{carried}",
+                current(name, here),
+                open_count(request.user) if name == "alerts" else 0,
+            )
             for name, text, icon, permission in entries
             if not permission or may_open(request.user, permission)
         )
@@ -284,10 +298,29 @@ PARTS = {
     "source-new-test": "sources",
     "source-test": "sources",
     "source-past": "sources",
+    "source-again": "sources",
+    "source-edit": "sources",
+    "source-edit-test": "sources",
+    "source-upload": "sources",
     "span": "requests",
     "logged-errors": "requests",
+    "budget": "budgets",
+    "budget-new": "budgets",
+    "budget-edit": "budgets",
     "event": "events",
+    "reprice": "prices",
+    "price-update": "prices",
     "event-end": "events",
+    "alert": "alerts",
+    "alert-snooze": "alerts",
+    "alert-resolve": "alerts",
+    "alert-rules": "alerts",
+    "alert-silences": "alerts",
+    "channel": "channels",
+    "channel-new": "channels",
+    "channel-edit": "channels",
+    "channel-rotate": "channels",
+    "channel-message": "channels",
     "recommendation": "recommendations",
     "change": "changes",
     "change-edit": "changes",

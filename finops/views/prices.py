@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,19 +9,21 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from finops.actions import own_prices
 from finops.actions.price_book import BadPrice, OwnPrice
+from finops.costing.rates import REQUEST
 from finops.forms import HardwarePriceForm, OwnPriceForm
 from finops.models import HardwarePrice, Price, PriceBook
 from finops.models.prices import BILLED_BY
 from finops.queries import prices as queries
 from finops.queries.prices import PricePage
-from finops.queries.spend import spend_by
+from finops.queries.unpriced import UnpricedUse, unpriced_usage
 from finops.templatetags import words
 
-from .page import Choice, View, needs, page
+from .page import Action, Choice, View, needs, page
+from .repricing import plain_filters, progress_context
 from .tables import (
     NONE,
     Cell,
@@ -30,6 +31,8 @@ from .tables import (
     Row,
     Table,
     count_cell,
+    csv_response,
+    day_cell,
     time_cell,
     unit_price_cell,
     words_cell,
@@ -55,7 +58,7 @@ PAGE_SIZE = 200
 @needs("finops.view_spend")
 @require_http_methods(["GET", "HEAD", "POST"])
 def show(request: HttpRequest) -> HttpResponse:
-    view = View.of(request, "q", "own", "version", "cursor", "provider", "model")
+    view = View.of(request, "q", "own", "version", "cursor", "provider", "model", "unit")
     if request.method == "POST":
         return enter(view)
     return prices_page(view)
@@ -76,16 +79,19 @@ def prices_page(
         "finops/prices.html",
         "Prices",
         lead=book_said(book),
+        actions=page_actions(view) if may_enter else [],
         with_bar=False,
         status=status,
         book=book,
         versions=version_choices(view, book),
         search=search,
         own_only=own_only,
-        kept=view.pairs(view.filters, "q", "own", "cursor", "provider", "model"),
+        kept=view.pairs(view.filters, "q", "own", "cursor", "provider", "model", "unit"),
         prices=price_table(found.rows),
         hardware=hardware_table(queries.hardware_prices(book)),
         unpriced=unpriced_table(view, may_enter),
+        unpriced_csv=view.to("unpriced-csv"),
+        **progress_context(view),
         may_enter=may_enter,
         own_form=own_form or OwnPriceForm(initial=named_model(view)),
         hardware_form=hardware_form or HardwarePriceForm(prefix="hardware"),
@@ -95,6 +101,14 @@ def prices_page(
         first_href=view.url(cursor="") if view.extra.get("cursor") else "",
         shown=f"{len(found.rows)} prices on this page",
     )
+
+
+def page_actions(view: View) -> list[Action]:
+    same_days = plain_filters(view.filters)
+    return [
+        Action("Newer price list", view.to("price-update", same_days), "prices"),
+        Action("Price a range again", view.to("reprice", same_days), "undo"),
+    ]
 
 
 def chosen_book(view: View) -> PriceBook | None:
@@ -128,7 +142,8 @@ def version_choices(view: View, current: PriceBook | None) -> list[Choice]:
 
 def named_model(view: View) -> dict[str, str]:
     """The model that somebody came here to price."""
-    return {name: view.extra[name] for name in ("provider", "model") if name in view.extra}
+    named = ("provider", "model", "unit")
+    return {name: view.extra[name] for name in named if name in view.extra}
 
 
 def whole_models(
@@ -225,30 +240,45 @@ def hardware_table(rows: list[HardwarePrice]) -> Table:
     )
 
 
+@needs("finops.view_spend")
+@require_safe
+def unpriced_csv(request: HttpRequest) -> HttpResponse:
+    view = View.of(request)
+    name = f"used-without-a-price-{view.filters.start}-{view.filters.end}.csv"
+    return csv_response(unpriced_table(view, may_enter=False), name)
+
+
 def unpriced_table(view: View, may_enter: bool) -> Table:
-    """Models that were used but have no price, in the period the reader looks at."""
-    filters = replace(view.filters, basis="usage", group_by=("provider", "model"), compare=False)
-    rows = [row for row in spend_by(filters).rows if row.unpriced_spans]
-    rows.sort(key=lambda row: -row.unpriced_spans)
+    """What was used but has no price, in the period the reader looks at."""
     columns = (
         Column("Model"),
-        Column("Requests", number=True),
-        Column("Tokens without a price", number=True),
+        Column("Provider"),
+        Column("Token class"),
+        Column("Without a price", number=True),
+        Column("First seen"),
+        Column("Last seen"),
+        Column("Since"),
         *((Column("What to do"),) if may_enter else ()),
     )
-    made = []
-    for row in rows:
-        provider, model = row.keys
-        cells = [
-            words_cell(model or "none given", note=provider or "no provider"),
-            count_cell(row.unpriced_spans),
-            count_cell(row.unpriced_tokens),
-        ]
-        if may_enter:
-            href = view.url(provider=provider, model=model) + "#own-price"
-            cells.append(words_cell("Enter a price", href=href) if model else NONE)
-        made.append(Row(tuple(cells)))
-    return Table("unpriced", "Used without a price", columns, tuple(made))
+    made = tuple(Row(unpriced_cells(view, use, may_enter)) for use in unpriced_usage(view.filters))
+    return Table("unpriced", "Used without a price", columns, made)
+
+
+def unpriced_cells(view: View, use: UnpricedUse, may_enter: bool) -> tuple[Cell, ...]:
+    cells = (
+        words_cell(use.model or "none given"),
+        words_cell(use.provider or "none given"),
+        words_cell(use.token_class.replace("_", " ")),
+        count_cell(use.amount, note="requests" if use.token_class == REQUEST else "tokens"),
+        time_cell(use.first_seen),
+        time_cell(use.last_seen),
+        day_cell(use.since),
+    )
+    if not may_enter:
+        return cells
+    named = {"provider": use.provider, "model": use.model, "unit": use.token_class}
+    href = view.url(**named) + "#own-price"
+    return (*cells, words_cell("Enter a price", href=href) if use.model else NONE)
 
 
 def enter(view: View) -> HttpResponse:

@@ -44,6 +44,8 @@ class Cell:
     tone: str = ""
     """`good`, `warn`, `bad` or `quiet`: makes the text a badge."""
     meter: float | None = None
+    mark: float | None = None
+    """On the meter: where it might be."""
     unknown: bool = False
     fixed: bool = False
     """Must not be broken over two lines."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.test import Client
 
 from finops.models import User
+from tests.stubs import receivers
 
 PLAIN_STATIC = {
     **django_settings.STORAGES,
@@ -42,3 +45,13 @@ def sign_in(db, plain_static):
         return client
 
     return signed_in
+
+
+@pytest.fixture
+def receiver(settings) -> Iterator[receivers.Receiver]:
+    """Of messages of a channel; our guard lets us reach it."""
+    settings.PRIVATE_ADDRESSES = ["127.0.0.1/32"]
+    settings.PUBLIC_URL = "https://finops.example"
+    with receivers.receiver() as made:
+        made.key = receivers.KEY
+        yield made

@@ -37,9 +37,13 @@ HELD = {
       for name in access.READING),
     ("analyst", "manage_prices"), ("analyst", "import_bills"), ("analyst", "manage_savings"),
     *((role, "manage_events") for role in ("analyst", "engineer", "admin")),
+    *((role, "handle_alerts") for role in ("analyst", "engineer", "approver")),
+    *((role, "manage_alerts") for role in ("analyst", "admin")),
+    ("analyst", "manage_budgets"),
     ("engineer", "propose_change"),
     ("approver", "approve_change"), ("approver", "view_audit"),
     ("admin", "view_audit"), ("admin", "import_bills"), ("admin", "manage_sources"),
+    ("admin", "manage_channels"),
     ("admin", "manage_people"), ("admin", "manage_targets"),
 }  # fmt: skip
 

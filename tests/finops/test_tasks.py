@@ -32,7 +32,15 @@ def test_forecasts_are_made_as_of_today_in_the_accounting_zone(monkeypatch, sett
 
 def test_every_scheduled_task_exists():
     names = {entry["task"].removeprefix("finops.tasks.") for entry in FINOPS_BEAT.values()}
-    assert names == {"price", "price_users", "refresh_forecasts"}
+    assert names == {
+        "evaluate_budgets",
+        "forget_messages",
+        "price",
+        "price_users",
+        "refresh_forecasts",
+        "sweep_channels",
+        "watch",
+    }
     assert all(callable(getattr(tasks, name)) for name in names)
 
 

@@ -23,11 +23,15 @@ READABLE = (
     "/costs",
     "/costs?group_by=provider&group_by=model&compare=previous",
     "/costs?range=today&basis=usage",
+    "/unit-costs",
+    "/unit-costs?group_by=service,model&compare=previous&unit=conversation&to1=openai:gpt-4o-mini",
     "/requests",
     "/requests?group_by=service&tab=errors",
     "/requests?tab=recent",
     "/requests/errors",
     "/savings",
+    "/budgets",
+    "/budgets?state=over&owner=asha&project=support-chat",
     "/events",
     "/events?kind=incident&environment=production",
     "/alerts",
@@ -37,6 +41,7 @@ READABLE = (
     "/alerts/silences",
     "/sources",
     "/prices",
+    "/prices/update",
     "/settings/tokens",
 )
 ORGANISATION = (
@@ -51,13 +56,21 @@ MANAGERS = (
     "/sources/new?kind=triton_statistics",
     "/sources/new?kind=loki",
     "/sources/new?kind=elasticsearch",
+    "/settings/channels",
+    "/settings/channels/new",
+    "/settings/channels/new?kind=slack_webhook",
+    "/settings/channels/new?kind=webhook",
+    "/settings/channels/new?kind=email",
 )
 PEOPLE = ("asha", "ben", "cleo", "dev", "ada")
 
 MAY_OPEN = {
     **{(name, path): True for name in PEOPLE for path in READABLE},
-    **{(name, path): name != "cleo" for name in PEOPLE for path in
-       ("/gpus", "/hosts", "/costs/reconciliation")},
+    **{
+        (name, path): name != "cleo"
+        for name in PEOPLE
+        for path in ("/gpus", "/hosts", "/costs/reconciliation")
+    },
     **{(name, path): name in ("ben", "ada") for name in PEOPLE for path in AUDITORS},
     **{(name, path): name == "ada" for name in PEOPLE for path in MANAGERS},
 }

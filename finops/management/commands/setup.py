@@ -12,7 +12,7 @@ from django.db import transaction
 from finops import access, audit
 from finops.actions import demo, people, price_book
 from finops.files import write_private
-from finops.models import User
+from finops.models import PriceBook, User
 
 
 class Command(BaseCommand):
@@ -32,6 +32,11 @@ class Command(BaseCommand):
             self.add_first_admin(signins)
 
     def seed_prices(self) -> None:
+        """Only the first book comes by itself; a newer list is looked at before it is taken."""
+        newest = PriceBook.objects.first()
+        if newest is not None:
+            self.stdout.write(f"Price book {newest}; manage.py prices_diff shows what is newer.")
+            return
         with transaction.atomic():
             seeded = price_book.seed_price_book()
             if seeded.created:

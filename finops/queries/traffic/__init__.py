@@ -11,6 +11,7 @@ from .summary import (
     RequestTable,
     latency_series,
     request_summary,
+    requests_by,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "latency_series",
     "recent",
     "request_summary",
+    "requests_by",
     "slowest",
     "span_detail",
 ]

@@ -142,6 +142,12 @@ def request_summary(filters: Filters) -> RequestTable:
     )
 
 
+def requests_by(filters: Filters, columns: list[str]) -> dict[tuple[Any, ...], RequestRow]:
+    """The same sums by any columns of a rollup, as they are there."""
+    found = _sums(filters, columns, "ingest_span_day", "r.day")
+    return {key: sums.row(tuple(map(str, key)), ()) for key, sums in found.items()}
+
+
 def latency_series(filters: Filters, step: str = "day") -> LatencySeries:
     """`step` is `day`, or `hour` for at most 14 days."""
     if step == "hour" and filters.days > MAX_HOURLY_DAYS:

@@ -4,6 +4,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from finops import audit
+from finops.models import Channel
 from ingest import encryption, source_secrets
 from ingest.models import Source
 from optimiser.models import Server
@@ -23,5 +24,10 @@ class Command(BaseCommand):
             for source in sources:
                 source_secrets.rotate(source)
                 audit.record(None, "command", "source.rotate_key", source, {"name": source.name})
-        count = len(servers) + len(sources)
+            channels = list(Channel.objects.select_for_update().exclude(secret=None))
+            for channel in channels:
+                channel.secret = encryption.rotate(channel.secret)
+                channel.save(update_fields=["secret"])
+                audit.record(None, "command", "channel.rotate_key", channel, {"name": channel.name})
+        count = len(servers) + len(sources) + len(channels)
         self.stdout.write(f"Secrets now under the newest key: {count}.")

@@ -21,6 +21,9 @@ class Caller:
     def post(self, path, body, content_type="application/json", **headers):
         return self._send("POST", path, body, content_type, headers)
 
+    def put(self, path, body, content_type="application/json", **headers):
+        return self._send("PUT", path, body, content_type, headers)
+
     def patch(self, path, body, content_type="application/json", **headers):
         return self._send("PATCH", path, body, content_type, headers)
 

@@ -96,8 +96,8 @@ def test_me_tells_roles_and_what_they_allow(by_token):
         "currency": "USD",
     }
     assert by_token("dev").get("/api/v1/me").json()["permissions"] == [
-        "manage_events", "propose_change", "view_bills", "view_requests", "view_sources",
-        "view_spend",
+        "handle_alerts", "manage_events", "propose_change", "view_bills", "view_requests",
+        "view_sources", "view_spend",
     ]  # fmt: skip
 
 

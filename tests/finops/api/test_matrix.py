@@ -9,8 +9,23 @@ import pytest
 from django.urls import get_resolver
 from django.utils import timezone
 
+from finops.actions import alerting, channels
+from finops.actions.alerting import Finding
+from finops.actions.channels import managing
+from finops.actions.channels.managing import NewChannel
 from finops.actions.connections import issue_push_token
-from finops.models import AccessToken, User
+from finops.models import (
+    AccessToken,
+    Alert,
+    BillMatch,
+    Budget,
+    Message,
+    PriceBook,
+    Repricing,
+    Silence,
+    User,
+)
+from finops.queries.filters import today
 from ingest import backfill
 from ingest.models import Delivery, Event, Project, Source, Span
 
@@ -26,6 +41,13 @@ MAY_READ = {
     "spend": EVERYBODY,
     "spend-by": EVERYBODY,
     "spend-series": EVERYBODY,
+    "reconciliation": MEMBERS,
+    "source-costs": EVERYBODY,
+    "bill-matches": MEMBERS,
+    "unit-costs": EVERYBODY,
+    "unit-costs-series": EVERYBODY,
+    "unit-costs-comparison": EVERYBODY,
+    "unit-costs-what-if": EVERYBODY,
     "requests": EVERYBODY,
     "requests-series": EVERYBODY,
     "requests-concurrency": EVERYBODY,
@@ -48,10 +70,28 @@ MAY_READ = {
     "delivery-changes": MEMBERS,
     "prices": EVERYBODY,
     "price-books": EVERYBODY,
+    "price-update": EVERYBODY,
+    "unpriced": EVERYBODY,
+    "repricings": MEMBERS,
+    "repricings-preview": {"asha"},
+    "repricing": MEMBERS,
     "forecasts": EVERYBODY,
     "anomalies": EVERYBODY,
     "events": EVERYBODY,
     "event": EVERYBODY,
+    "alerts": EVERYBODY,
+    "alert": EVERYBODY,
+    "alerts-stream": EVERYBODY,
+    "alert-rules": EVERYBODY,
+    "silences": EVERYBODY,
+    "budgets": EVERYBODY,
+    "budget": EVERYBODY,
+    "budget-status": EVERYBODY,
+    "limits": EVERYBODY,
+    "channels": {"ada"},
+    "channel": {"ada"},
+    "channel-messages": {"ada"},
+    "channel-message": {"ada"},
     "savings": EVERYBODY,
     "savings-entries": EVERYBODY,
     "tokens": EVERYBODY,
@@ -68,9 +108,28 @@ MAY_WRITE = {
     ("POST", "push-tokens"): {"ada"},
     ("DELETE", "push-token"): {"ada"},
     ("POST", "programme-costs"): {"asha"},
+    ("POST", "bill-matches"): {"asha", "ada"},
+    ("DELETE", "bill-match"): {"asha", "ada"},
     ("POST", "events"): {"asha", "dev", "ada"},
     ("POST", "event-end"): {"asha", "dev", "ada"},
     ("DELETE", "event"): {"asha", "dev", "ada"},
+    ("POST", "alert-acknowledge"): {"asha", "ben", "dev"},
+    ("POST", "alert-snooze"): {"asha", "ben", "dev"},
+    ("POST", "alert-resolve"): {"asha", "ben", "dev"},
+    ("PUT", "alert-rule"): {"asha", "ada"},
+    ("POST", "silences"): {"asha", "ada"},
+    ("DELETE", "silence"): {"asha", "ada"},
+    ("POST", "budgets"): {"asha"},
+    ("PATCH", "budget"): {"asha"},
+    ("DELETE", "budget"): {"asha"},
+    ("POST", "repricings"): {"asha"},
+    ("POST", "price-update"): {"asha"},
+    ("POST", "channels"): {"ada"},
+    ("PATCH", "channel"): {"ada"},
+    ("DELETE", "channel"): {"ada"},
+    ("POST", "channel-test"): {"ada"},
+    ("POST", "channel-rotate"): {"ada"},
+    ("POST", "channel-redeliver"): {"ada"},
     ("POST", "tokens"): EVERYBODY,
     ("DELETE", "token"): EVERYBODY,
 }
@@ -87,6 +146,31 @@ BODIES = {
     ),
 }
 BODIES |= {"events": '{"kind": "release", "version": "1.4.2"}', "event-end": "{}"}
+BODIES |= {
+    "bill-matches": (
+        '{"usage_provider": "anthropic", "bill_provider": "Azure", "bill_service": "Azure OpenAI"}'
+    )
+}
+BODIES |= {
+    "budgets": '{"name": "Estate", "amount": "100"}',
+    "budget": '{"name": "Renamed", "revision": 1}',
+}
+BODIES |= {
+    "alert-acknowledge": "",
+    "alert-snooze": json.dumps({"until": str(timezone.now() + timedelta(days=1))}),
+    "alert-resolve": '{"why": "Planned move."}',
+    "silences": json.dumps({"why": "Move", "ends_at": str(timezone.now() + timedelta(days=1))}),
+    "alert-rule": json.dumps({
+        "enabled": True, "severity": "info", "channel_ids": [], "remind_every_s": None,
+        "escalate_after_s": None, "escalation_channel_ids": [],
+    }),
+}  # fmt: skip
+BODIES |= {"repricings": '{"plan": "seen before"}', "price-update": '{"review": "seen before"}'}
+BODIES |= {
+    "channels": '{"kind": "email", "name": "By API", "config": {"to": ["asha@example.com"]}}',
+    "channel": '{"enabled": false, "why": "Moving."}',
+    "channel-rotate": "{}",
+}
 PUBLIC = {"schema"}
 """A new address without a line here fails below."""
 
@@ -109,7 +193,34 @@ def path_of(name: str) -> str:
     pk = {**deliveries, "source-test": metrics.pk, "token": "0" * 12}.get(name, source.pk)
     if name in ("event", "event-end"):
         pk = an_incident().pk
-    return addresses()[name].format(pk=pk, token="{token}", job="{job}")
+    if name.startswith("alert-") or name == "alert":
+        pk = an_alert().pk
+    if name == "silence":
+        pk = a_silence().pk
+    if name == "repricing":
+        pk = a_repricing().pk
+    if name in ("budget", "budget-status"):
+        pk = a_budget().pk
+    message = a_message()
+    if name.startswith("channel"):
+        pk = message.channel_id
+    return addresses()[name].format(
+        pk=pk, token="{token}", job="{job}", kind="budget", message=message.pk
+    )
+
+
+def a_match() -> BillMatch:
+    return BillMatch.objects.create(
+        usage_provider=str(uuid4()), bill_provider="Azure", bill_service="Azure OpenAI"
+    )
+
+
+def a_repricing() -> Repricing:
+    now = timezone.now()
+    return Repricing.objects.create(
+        book=PriceBook.objects.latest(), start=now - timedelta(days=1), end=now, hours=1,
+        plan="", totals={},
+    )  # fmt: skip
 
 
 def an_incident() -> Event:
@@ -117,6 +228,41 @@ def an_incident() -> Event:
     return Event.objects.create(
         kind="incident", title="GPU host down", origin="api", happened_at=timezone.now(),
         external_id=str(uuid4()),
+    )  # fmt: skip
+
+
+def a_budget() -> Budget:
+    """Of Cleo's own project, so that everybody may see it."""
+    found, _ = Budget.objects.get_or_create(
+        name="Support chat", owner=User.objects.get(username="asha"),
+        scope={"project": ["support-chat"]}, basis="usage", currency="USD", period="monthly",
+        starts_on=today().replace(day=1), amount_kind="fixed", amount=100, removed_at=None,
+    )  # fmt: skip
+    return found
+
+
+def an_alert() -> Alert:
+    """Of the one project that everybody may see; a new one for each who handles it."""
+    chat = Project.objects.get(slug="support-chat")
+    found = Finding("slo", str(uuid4()), "warning", "Slow", "Slow.", "/", project_id=chat.pk)
+    return alerting.raise_(found, timezone.now())
+
+
+def a_message() -> Message:
+    """In the outbox of a channel that nothing can reach."""
+    made = NewChannel(kind="webhook", name=str(uuid4()), config={"url": "http://127.0.0.1:1/hook"})
+    channel, _ = managing.add(made, by=None, via="command")
+    notice = channels.Notice(
+        str(uuid4()), "opened", "info", "Slow", "Slow.", "/", "", {}, timezone.now()
+    )
+    channels.enqueue(notice, [channel.pk])
+    return Message.objects.get(channel=channel)
+
+
+def a_silence() -> Silence:
+    return Silence.objects.create(
+        why="Move", created_at=timezone.now(), starts_at=timezone.now(),
+        ends_at=timezone.now() + timedelta(days=1),
     )  # fmt: skip
 
 
@@ -143,7 +289,7 @@ def test_stranger_is_told_to_sign_in(db, anybody, name):
 
 @pytest.mark.parametrize("name", sorted({name for _, name in MAY_WRITE}))
 def test_writing_is_for_those_in_the_table(by_token, name):
-    for method in ("POST", "PATCH", "DELETE"):
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
         if (method, name) not in MAY_WRITE:
             continue
         allowed = set()
@@ -152,7 +298,7 @@ def test_writing_is_for_those_in_the_table(by_token, name):
             if method == "DELETE":
                 answer = caller.delete(own_token(name, person))
             else:
-                send = caller.post if method == "POST" else caller.patch
+                send = {"POST": caller.post, "PUT": caller.put, "PATCH": caller.patch}[method]
                 answer = send(path_of(name), BODIES.get(name, '{"name": "mine"}'))
             # Who may, and asks a source that cannot, reads so.
             if answer.status_code in (200, 201, 204, 409):
@@ -166,6 +312,10 @@ def own_token(name: str, person: str) -> str:
     if name == "token":
         pk = AccessToken.objects.filter(user__username=person).latest("created_at").pk
         return f"/api/v1/tokens/{pk}"
+    if name == "bill-match":
+        return addresses()[name].format(pk=a_match().pk)
+    if name in ("budget", "channel", "silence"):
+        return path_of(name)
     if name == "event":
         return addresses()[name].format(pk=an_incident().pk)
     source = Source.objects.get(kind="otlp", project__slug="support-chat")
@@ -209,8 +359,9 @@ def hidden_words() -> list[str]:
 def test_cleo_sees_nothing_of_others_projects(by_token, query):
     hidden, cleo = hidden_words(), by_token("cleo")
     asked = dict(pair.split("=") for pair in query.split("&") if pair)
-    filtered = [name for name in MAY_READ if name.startswith(("spend", "request"))]
+    filtered = [name for name in MAY_READ if name.startswith(("spend", "request", "unit"))]
     plain = ["me", "projects", "sources", "forecasts", "anomalies", "savings", "tokens"]
+    plain.append("source-costs")
     for name in filtered + plain:
         answer = cleo.get(path_of(name), **(asked if name in filtered else {}))
         text = answer.content.decode()
