@@ -12,8 +12,10 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from finops import audit
-from finops.actions import people, price_book
-from finops.models import BillMatch, HardwarePrice, Membership, User
+from finops.actions import budgets, people, price_book
+from finops.actions.budgets import Draft, Threshold
+from finops.models import BillMatch, Budget, HardwarePrice, Membership, User
+from finops.queries.filters import today
 from ingest import tokens
 from ingest.models import Pool, Project, Source, Team
 
@@ -50,6 +52,16 @@ BILL_MATCHES = (
     ("openai", "OpenAI", "OpenAI API"),
     ("anthropic", "Anthropic", "Anthropic API"),
     ("triton", "Sample Cloud", "GPU Instances"),
+)
+
+BUDGETS = (
+    ("All AI spend", {}, "book", Decimal(6000)),
+    # Bills name no project, so one project's budget is measured by its priced usage.
+    ("Code assist", {"project": ("code-assist",)}, "usage", Decimal(1000)),
+)
+THRESHOLDS = (
+    Threshold(percent=Decimal(80), basis="actual", severity="warning"),
+    Threshold(percent=Decimal(100), basis="forecast", severity="critical"),
 )
 
 
@@ -116,6 +128,27 @@ def add_person(person: Person, password: str) -> User:
         if not Membership.objects.filter(user=user, role=role, project=project).exists():
             people.give_role(user, person.role, project=project, via="command")
     return user
+
+
+def add_budgets() -> None:
+    """One that is kept, and one for the project whose spend jumps; safe to repeat."""
+    analyst = User.objects.get(username="asha")
+    for name, scope, basis, amount in BUDGETS:
+        if Budget.objects.filter(name=name).exists():
+            continue
+        draft = Draft(
+            name=name,
+            owner=analyst.username,
+            scope=scope,
+            basis=basis,
+            currency="USD",
+            period="monthly",
+            starts_on=today().replace(day=1),
+            amount_kind="fixed",
+            amount=amount,
+            thresholds=THRESHOLDS,
+        )
+        budgets.add(draft, by=analyst, via="command")
 
 
 def issue_push_token(source: Source) -> str:

@@ -34,7 +34,7 @@ class MessagePage:
 
 def channel_list() -> list[ChannelRow]:
     """Those there are, by name."""
-    return [_row(channel) for channel in _counted().exclude(state=REMOVED)]
+    return [_row(channel) for channel in _counted().exclude(state=REMOVED).order_by("name", "pk")]
 
 
 def one(pk: int) -> ChannelRow | None:

@@ -61,6 +61,7 @@ def site(browser, django_db_blocker) -> Iterator[str]:
         # pytest-django makes a database only for tests that say they need one.
         assert connection.settings_dict["NAME"].startswith("test_"), "mark the test django_db"
         estate.build(spans_a_day=8, days=16, gpu_hours=6)
+        estate.watch()
         server = LiveServer("localhost")
         yield server.url
         server.stop()

@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 
 from finops import access
-from finops.actions import price_book, pricing
+from finops.actions import alerting, budgets, price_book, pricing
+from finops.actions.budgets import Draft, Threshold
 from finops.models import (
     AnomalyMark,
     BillMatch,
@@ -73,6 +75,34 @@ def build(spans_a_day: int = 24, days: int = DAYS, gpu_hours: int = GPU_HOURS) -
     while pricing.price_hours(2000):
         pass
     _forecast()
+
+
+def watch() -> None:
+    """A budget with a threshold, and an alert."""
+    draft = Draft(
+        name="Support chat",
+        owner="asha",
+        scope={"project": ("support-chat",)},
+        basis="usage",
+        currency="USD",
+        period="monthly",
+        starts_on=today().replace(day=1),
+        amount_kind="fixed",
+        amount=Decimal(500),
+        thresholds=(Threshold(percent=Decimal(80), basis="actual", severity="warning"),),
+    )
+    budgets.add(draft, by=User.objects.get(username="asha"), via="command")
+    finding = alerting.Finding(
+        kind="source_lag",
+        key="1",
+        severity="warning",
+        title="Support chat traces is silent",
+        text="It brought nothing for two hours. Look at the service that sends them.",
+        path="/sources",
+        figures={"Silent for": "2 h"},
+    )
+    with transaction.atomic():
+        alerting.raise_(finding, timezone.now())
 
 
 def people() -> None:

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
 from finops.actions import connections, people
-from finops.models import User
+from finops.models import Alert, Budget, User
 from ingest.models import Source, Span
 from tests.e2e import estate
 from tests.e2e.conftest import NARROW, WIDE
@@ -25,7 +25,10 @@ document.querySelectorAll("tbody tr:nth-child(n+7), .operation:nth-of-type(n+4)"
 PAGES = (
     "/",
     "/costs?group_by=model&compare=previous",
+    "/costs/reconciliation",
+    "/unit-costs?to1=openai/gpt-4o-mini",
     "/requests?tab=recent",
+    "/requests/errors",
     "/gpus?range=7d",
     "/hosts?range=7d",
     "/events",
@@ -33,6 +36,15 @@ PAGES = (
     "/sources/new",
     "/sources/new?kind=gpu",
     "/prices",
+    "/prices/reprice",
+    "/prices/update",
+    "/budgets",
+    "/budgets/new",
+    "/alerts",
+    "/alerts/rules",
+    "/alerts/silences",
+    "/settings/channels",
+    "/settings/channels/new?kind=webhook",
     "/settings/tokens",
     "/settings/audit?verify=1",
     "/api/docs",
@@ -46,6 +58,8 @@ def every_page() -> list[str]:
     delivery = bill.deliveries.get()
     return [
         *PAGES,
+        f"/budgets/{Budget.objects.get().pk}",
+        f"/alerts/{Alert.objects.get().pk}",
         f"/sources/{source.pk}",
         f"/sources/{source.pk}/edit",
         f"/sources/{bill.pk}",
@@ -224,7 +238,7 @@ def test_narrow_screen_has_its_navigation_behind_a_button(tab):
     tab.open("/")
     assert tab.page.locator("#nav").is_hidden()
     tab.page.get_by_role("button", name="Menu").click()
-    tab.page.locator("#nav").get_by_role("link", name="Costs").click()
+    tab.page.locator("#nav").get_by_role("link", name="Costs", exact=True).click()
     tab.page.get_by_role("heading", name="Costs", exact=True).wait_for()
 
 

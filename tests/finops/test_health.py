@@ -37,6 +37,7 @@ def test_connections_that_died_in_the_pool_are_not_handed_out(client):
     connection.ensure_connection()
     parameters = connection.connection.info.get_parameters()
     pool = connection.pool
+    pool.open()  # another test may have closed it
     lent = [pool.getconn() for _ in range(2)]
     dying = [one.info.backend_pid for one in lent]
     for one in lent:

@@ -6,7 +6,7 @@ from django.contrib.auth import authenticate
 from django.core.management import call_command
 
 from finops import access, audit
-from finops.models import Membership, PriceBook, User
+from finops.models import Budget, Membership, PriceBook, User
 from ingest import tokens
 from ingest.models import Project, Source
 
@@ -47,6 +47,15 @@ def test_demo_setup_may_be_repeated_and_keeps_passwords_and_tokens(demo):
         assert authenticate(username=entry["username"], password=entry["password"])
 
 
+def test_demo_has_budgets_that_are_watched_once(demo):
+    demo()
+    demo()
+    assert sorted(Budget.objects.values_list("name", "currency")) == [
+        ("All AI spend", "USD"),
+        ("Code assist", "USD"),
+    ]
+
+
 def test_demo_tokens_push_for_their_own_source(demo):
     demo()
     header = f"Bearer {(demo.push_tokens / 'code-assist').read_text().strip()}"
@@ -66,7 +75,8 @@ def test_everything_setup_did_is_in_the_audit_chain(demo):
     demo()
     people = User.objects.count() + Membership.objects.count()
     assert audit.verify().is_whole
-    assert audit.verify().records == people + PriceBook.objects.count()
+    made = PriceBook.objects.count() + Budget.objects.count()
+    assert audit.verify().records == people + made
 
 
 def test_setup_seeds_the_price_book_once(demo):

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from ingest.models import Project, Source, Span, Team
+from ingest.models import Delivery, Project, Source, Span, Team
 from tests.finops.reading import Page
 
 pytestmark = pytest.mark.usefixtures("estate", "plain_static")
@@ -98,7 +98,7 @@ def every_path() -> list[str]:
         *AUDITORS,
         *MANAGERS,
         *(f"/sources/{source.pk}" for source in Source.objects.all()),
-        "/deliveries/1",
+        f"/deliveries/{Delivery.objects.order_by('pk').first().pk}",
         f"/requests/{span.project_id}/{span.day}/{span.key}",
         "/nothing-here",
     ]

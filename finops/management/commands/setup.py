@@ -65,6 +65,7 @@ class Command(BaseCommand):
             password = known.get(person.username) or secrets.token_urlsafe(9)
             demo.add_person(person, password)
             entries.append(_sign_in(person.role, person.username, password))
+        demo.add_budgets()
         if signins:
             write_private(signins, entries)
         if push_tokens:

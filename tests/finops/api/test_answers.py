@@ -152,11 +152,12 @@ def test_description_page_lists_every_operation_and_needs_no_script(sign_in, gen
 
 def test_every_answer_has_the_shape_that_the_schema_promises(by_token, generated):
     schema = yaml.safe_load(generated.read_text())
-    callers = {"audit": "ada", "push-tokens": "ada"}
-    for name in MAY_READ:
-        answer = by_token(callers.get(name, "asha")).get(path_of(name))
+    for name, readers in MAY_READ.items():
         path = path_of(name)
-        [template] = [one for one in schema["paths"] if matches(one, path)]
+        answer = by_token("asha" if "asha" in readers else "ada").get(path)
+        # An address of its own goes before a pattern that it would fit as well.
+        named = [path] if path in schema["paths"] else schema["paths"]
+        [template] = [one for one in named if matches(one, path)]
         told = schema["paths"][template]["get"]["responses"]["200"]
         shape = told["content"]["application/json"]["schema"]
         assert list(wrong(answer.json(), shape, schema, name)) == []
