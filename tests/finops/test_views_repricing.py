@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 
 from finops.actions.price_book import OwnPrice, set_own_price
 from finops.actions.pricing import price_hours
-from finops.models import Audit, CostDay, PoolQuarter, PriceBook, PricedHour, Repricing
+from finops.models import Audit, CostQuarter, PoolQuarter, PriceBook, PricedHour, Repricing
 from finops.queries.filters import today
 from tests.finops.api.conftest import anybody, by_token
 from tests.finops.reading import Page
@@ -58,8 +58,9 @@ def test_page_shows_the_difference_and_confirms_it(sign_in, newer):
     assert f"0 of {made.hours:,} hours are priced again." in response.text
     while price_hours():
         pass
-    costs = [day.cost for day in CostDay.objects.filter(currency="USD")]
+    usage = CostQuarter.objects.filter(at__lt=made.end, currency="USD")
     hardware = PoolQuarter.objects.filter(at__lt=made.end).exclude(allocated=None)
+    costs = [quarter.cost for quarter in usage]
     assert sum(costs) + sum(row.allocated for row in hardware) == Decimal(total[2])
     assert f"All {made.hours:,} hours are priced again." in client.get("/prices/reprice").text
     assert Audit.objects.get(action="prices.reprice").via == "page"
