@@ -83,7 +83,7 @@ def test_silent_server_is_tried_again_later(mails, impatient, silent_at):
     message = told(channel())
 
     assert message.state == "waiting"
-    assert message.last_problem == "The mail server did not answer within 0 seconds."
+    assert message.last_problem == "The mail server did not answer within 2 seconds."
     assert message.log.get().duration_ms < 8000
 
 
