@@ -1,6 +1,7 @@
 """Sums of facts, recomputed from facts by dirty hour: nothing is ever incremented.
 
-Knows hours, days and sketches. Refuses prices: whoever prices an hour compares `RolledHour`.
+Knows hours, days, sketches and what was at once. Refuses prices: whoever prices an hour compares
+`RolledHour`.
 """
 
 from .run import roll_up

@@ -1,4 +1,4 @@
-"""Sixty days of sample history for the demo: traffic, Triton counters, GPUs and bills.
+"""Sixty days of sample history for the demo: traffic, its errors, Triton counters, GPUs and bills.
 
 Pure: the end, the length and the seed are arguments, and the same ones give the same history.
 Sizes and hours come from `calibration.json`, whose figures carry their sources; volumes, growth,
