@@ -140,13 +140,13 @@ def coverage(filters: Filters) -> Coverage:
 def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
     """(usage provider, billing month, covered until) of the bills believed in.
 
-    Covered until: the bill's newest charge, but no later than the last day on which the matched
-    service has a usage line. A subscription charged for the whole month in advance must not hide
+    Covered until: the bill's newest charge, but no later than a day after the newest usage line of
+    the matched service began. A subscription charged for the whole month in advance must not hide
     usage that is not billed yet.
     """
     sql = f"""
         SELECT m.usage_provider, p.billing_month,
-            least(max(p.last_charge_at), (max(d.day) + 1)::timestamp AT TIME ZONE %(zone)s)
+            least(max(p.last_charge_at), max(d.charged_until))
         FROM ingest_deliveryperiod p
         JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
         JOIN ingest_billday d ON d.period_id = p.id AND d.charge_category = 'Usage'

@@ -138,6 +138,9 @@ class BillDay(models.Model):
     effective_cost = money(null=True)
     list_cost = money(null=True)
     contracted_cost = money(null=True)
+    charged_until = models.DateTimeField(
+        null=True, help_text="The end of the newest charge that began on this day, within a day."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["day", "period"], name="bill_day_day")]

@@ -271,11 +271,12 @@ def _sum_days(cursor: Any, period: DeliveryPeriod) -> None:
     cursor.execute(
         "INSERT INTO ingest_billday (period_id, day, currency, provider, service_category,"
         " service, sku, sub_account, region, charge_category, lines,"
-        " billed_cost, effective_cost, list_cost, contracted_cost)"
+        " billed_cost, effective_cost, list_cost, contracted_cost, charged_until)"
         " SELECT period_id, (charge_period_start AT TIME ZONE %s)::date, billing_currency,"
         " provider_name, service_category, service_name, sku_id, sub_account_name, region_id,"
         " charge_category, count(*),"
-        " sum(billed_cost), sum(effective_cost), sum(list_cost), sum(contracted_cost)"
+        " sum(billed_cost), sum(effective_cost), sum(list_cost), sum(contracted_cost),"
+        " max(least(charge_period_end, charge_period_start + interval '1 day'))"
         " FROM ingest_bill_line"
         " WHERE source_id = %s AND billing_month = %s AND period_id = %s"
         " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10",

@@ -126,6 +126,20 @@ def test_badge_is_the_badge_of_the_spend_built_on_it(
     assert row.amount("late") == -row.not_covered
 
 
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "UTC", "Asia/Kolkata", "Asia/Tokyo"])
+def test_whole_month_of_a_bill_is_covered_in_every_zone(
+    ask, chat, bills, match, reconciled, settings, zone
+):
+    settings.ACCOUNTING_TIME_ZONE = zone
+    for hour in (0, 9, 23):
+        spent(chat, datetime(2025, 10, 31, hour, 45, tzinfo=UTC), "7")
+    billed(bills, MONTH, range(1, 32), "5")
+    [row] = reconciled()
+    assert (row.bill, row.usage, row.not_covered) == (155, 21, 0)
+    total = spend_total(ask("from=2025-09-01&to=2025-12-01&f.provider=openai"))
+    assert (total.cost, total.reconciled) == (155, 155)
+
+
 def test_billing_month_begins_at_midnight_utc_in_every_zone(
     chat, bills, match, reconciled, settings
 ):
