@@ -2,12 +2,11 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 
@@ -31,20 +30,14 @@ def require(kind: str, reason: str | None) -> None:
 
 def pytest_configure():
     """Pages need no collected static files here; the launcher's own test collects them."""
-    from django.conf import settings
-
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
-"""They share one demo. The second measures its Triton under load, and waits until no other worker
-has a test left: see `busy`."""
+"""They share one demo. The second measures its Triton under load: see `tests/e2e/quiet.py`."""
 
-LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e")
-
-LIVE_AFTER = 0.6
-"""Of the other tests. So the demo has started, and its first tests are over, when they all are."""
+LONGEST = ("live", "tests/optimiser/kills/test_kills.py", "tests/e2e")
 
 
 def group_of(nodeid: str) -> str:
@@ -72,28 +65,13 @@ def in_order(nodeids: list[str]) -> list[str]:
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
-    live = of.pop("live", [])
-    first, rest = [], list(of.values())
-    while rest and sum(map(len, first)) < LIVE_AFTER * sum(map(len, of.values())):
-        first.append(rest.pop(0))
-    return [*chain(*longest, *first, live, *rest)]
+    return [*chain(*longest, *of.values())]
 
 
 def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {nodeid: n for n, nodeid in enumerate(in_order([one.nodeid for one in items]))}
         items.sort(key=lambda item: places[item.nodeid])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def busy(tmp_path_factory) -> Iterator[IO[str]]:
-    """A lock that each worker shares until its tests are done; to hold it alone is to be alone."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with (folder / "busy.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield lock
 
 
 @pytest.fixture
@@ -106,6 +84,39 @@ def shared():
         return path
 
     return find
+
+
+TEMPLATE = "test_template"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix, django_db_blocker, tmp_path_factory
+):
+    """Migrations take seconds and run once: each worker's database is a copy of what they made."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    folder = tmp_path_factory.getbasetemp().parent
+    made = folder / "template-database"
+    with (folder / "template-database.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            with django_db_blocker.unblock():
+                make_template()
+            made.touch()
+    connection.settings_dict["TEST"]["TEMPLATE"] = TEMPLATE
+
+
+def make_template() -> None:
+    """A migrated database that nobody is connected to."""
+    names, test = connection.settings_dict, connection.settings_dict["TEST"]
+    before, test_before = names["NAME"], test["NAME"]
+    test["NAME"] = TEMPLATE
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    connection.close()
+    connection.close_pool()
+    test["NAME"] = test_before
+    names["NAME"] = settings.DATABASES["default"]["NAME"] = before
 
 
 @pytest.fixture(scope="session")

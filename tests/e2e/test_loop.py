@@ -6,7 +6,6 @@ other: the batched model, whose blocks alternate in time, and the router, which 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -23,6 +22,7 @@ import pytest
 
 from optimiser.demo.endpoints import Endpoints
 from tests.e2e.demo import ROOT, Demo, wait_until
+from tests.e2e.quiet import others_yield
 from tests.e2e.signing_in import sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton]
@@ -110,9 +110,9 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def people(demo, browser, busy) -> Iterator[dict[str, Person]]:
+def people(demo, browser) -> Iterator[dict[str, Person]]:
     # Triton is measured from here on: nobody else may keep it waiting.
-    fcntl.flock(busy, fcntl.LOCK_EX)
+    others_yield()
     signed_in = {}
     for person in demo.people:
         if person["username"] not in ("asha", "dev", "ben", "ada"):
