@@ -57,6 +57,18 @@ function closeMenus(except) {
   }
 }
 
+// The navigation scrolls by itself; where one is stays in sight, and the page does not move.
+function showWhereOneIs() {
+  const nav = document.getElementById("nav");
+  const here = nav?.querySelector("[aria-current]");
+  if (!here) return;
+  const box = nav.getBoundingClientRect();
+  const entry = here.getBoundingClientRect();
+  if (entry.top < box.top || entry.bottom > Math.min(box.bottom, innerHeight)) {
+    nav.scrollTop += entry.top - box.top - (box.height - entry.height) / 2;
+  }
+}
+
 document.addEventListener("click", (event) => {
   closeMenus(event.target);
   const button = event.target.closest("button");
@@ -82,6 +94,7 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
+  showWhereOneIs();
   const page = event.target.closest("#view")?.querySelector("[data-announce]");
   // A part that follows something says the same again and again; once is enough.
   const said = page?.dataset.announce;
@@ -96,4 +109,14 @@ document.addEventListener("htmx:sendError", () => {
   announce("Breakeven cannot be reached. Check your connection and try again.");
 });
 
+// Opened over a narrow screen. The event does not bubble.
+document.addEventListener(
+  "toggle",
+  (event) => {
+    if (event.target.id === "nav") showWhereOneIs();
+  },
+  true,
+);
+
 labelTheme();
+showWhereOneIs();
