@@ -5,25 +5,27 @@ for a provider that a bill service is matched with (`BillMatch`), from the end o
 charged. Whole covered days are left out of the daily costs; a day that a bill covers in part is
 filled from quarter hours, so no dollar is counted twice and none is lost.
 
+Bills and hardware belong to nobody by themselves: they stand under Unallocated. What rules of
+allocation landed on a project is *moved* there: one row gives it to the project, another takes it
+from Unallocated, so the sum over projects is the total, whatever the rules say. Usage alone is
+shown as it was used: there nothing is moved.
+
 Knows tables and access. Refuses to interpret: rows leave here as sums per key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.db import connection
-
-from ingest.models.owners import UNALLOCATED
-
-from .filters import Filters, midnight
-
-REQUEST_KINDS = ("llm", "embedding", "rerank", "inference")
-"""Spans that a model answered; tools, agents and chains are not requests of their own."""
+from .book_coverage import REQUEST_KINDS as REQUEST_KINDS
+from .book_coverage import Coverage, coverage
+from .book_coverage import believed as believed
+from .book_coverage import parameters as parameters
+from .book_coverage import rows as rows
+from .filters import Filters
 
 IDLE = "(idle)"
 SHARED = "(shared hardware)"
@@ -40,6 +42,7 @@ USAGE = {
     "sku": f"'{UNBILLED}'",
     "origin": "'usage'",
     "user": "c.user_id",
+    "rule": "''",
 }
 HARDWARE = {
     "project": "(SELECT id::text FROM unclaimed)",
@@ -51,6 +54,7 @@ HARDWARE = {
     "sku": "l.hardware",
     "origin": "'hardware'",
     "user": f"'{SHARED}'",
+    "rule": "''",
 }
 BILL = {
     "project": "(SELECT id::text FROM unclaimed)",
@@ -64,8 +68,17 @@ BILL = {
     "sku": "d.sku",
     "origin": "'bill'",
     "user": f"'{NOT_ON_BILL}'",
+    "rule": "''",
+}
+MOVED_BILL = BILL | {"project": "d.project_id::text", "rule": "coalesce(d.rule_id::text, '')"}
+MOVED_HARDWARE = HARDWARE | {
+    "project": "q.project_id::text",
+    "rule": "coalesce(q.rule_id::text, '')",
 }
 """Each part's column for each thing that rows are grouped or filtered by."""
+
+USAGE_COSTS = {"list": "c.list_cost"}
+"""Of priced usage it is known what was paid, and often what the list asks; see docs/prices.md."""
 
 COSTS = {
     "effective": "d.effective_cost",
@@ -93,135 +106,6 @@ MEASURES = (
     "unpriced_gpu_s",
     "answered",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Usage of one provider that a bill covers for whole days, or that fills a day's rest."""
-
-    provider: str
-    start: Any
-    end: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What complete bills cover of the usage in a range."""
-
-    days: tuple[Window, ...] = ()
-    """Accounting days `[start, end)` whose daily usage is left out."""
-    edges: tuple[Window, ...] = ()
-    """Instants `[start, end)` inside those days that no bill covers."""
-
-
-def coverage(filters: Filters) -> Coverage:
-    """Empty unless the book is asked for: usage alone is all usage, a bill alone has none."""
-    if filters.basis != "book" or not filters.bills:
-        return Coverage()
-    covered: dict[str, list[tuple[datetime, datetime]]] = {}
-    for provider, month, until in billed_months(filters):
-        start = datetime.combine(month, time(), UTC)
-        if start < until:
-            covered.setdefault(provider, []).append((start, until))
-    days: list[Window] = []
-    edges: list[Window] = []
-    for provider, spans in covered.items():
-        for first, last in _whole_days(spans, filters):
-            days.append(Window(provider, first, last))
-            edges += (
-                Window(provider, start, end)
-                for start, end in _gaps(
-                    spans, midnight(first, filters.zone), midnight(last, filters.zone)
-                )
-            )
-    return Coverage(tuple(days), tuple(edges))
-
-
-def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
-    """(usage provider, billing month, covered until) of the bills believed in.
-
-    Covered until: the bill's newest charge, but no later than a day after the newest usage line of
-    the matched service began. A subscription charged for the whole month in advance must not hide
-    usage that is not billed yet.
-    """
-    sql = f"""
-        SELECT m.usage_provider, p.billing_month,
-            least(max(p.last_charge_at), max(d.charged_until))
-        FROM ingest_deliveryperiod p
-        JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
-        JOIN ingest_billday d ON d.period_id = p.id AND d.charge_category = 'Usage'
-        JOIN finops_billmatch m ON m.bill_provider = d.provider AND m.bill_service = d.service
-        WHERE {believed(filters)}
-            AND p.billing_month >= %(start)s::date - 62 AND p.billing_month < %(end)s
-        GROUP BY 1, 2"""
-    return list(rows(sql, parameters(filters)))
-
-
-def believed(filters: Filters) -> str:
-    if filters.known_on is None:
-        return "p.known_to IS NULL"
-    return "p.known_from < %(known)s AND (p.known_to IS NULL OR p.known_to >= %(known)s)"
-
-
-def _whole_days(
-    spans: Iterable[tuple[datetime, datetime]], filters: Filters
-) -> Iterator[tuple[date, date]]:
-    """The accounting days that the spans touch, inside the range, as ranges that do not meet."""
-    zone = ZoneInfo(filters.zone)
-    open_range: list[date] = []
-    for start, end in sorted(spans):
-        first = max(start.astimezone(zone).date(), filters.start)
-        last = (end - timedelta(microseconds=1)).astimezone(zone).date() + timedelta(days=1)
-        last = min(last, filters.end)
-        if first >= last:
-            continue
-        if open_range and first <= open_range[1]:
-            open_range[1] = max(open_range[1], last)
-            continue
-        if open_range:
-            yield open_range[0], open_range[1]
-        open_range = [first, last]
-    if open_range:
-        yield open_range[0], open_range[1]
-
-
-def _gaps(
-    spans: Iterable[tuple[datetime, datetime]], start: datetime, end: datetime
-) -> Iterator[tuple[datetime, datetime]]:
-    """The parts of `[start, end)` outside every span."""
-    inside = sorted((max(a, start), min(b, end)) for a, b in spans if a < end and b > start)
-    reached = start
-    for a, b in inside:
-        if a > reached:
-            yield reached, a
-        reached = max(reached, b)
-    if reached < end:
-        yield reached, end
-
-
-def parameters(filters: Filters, covered: Coverage = Coverage()) -> dict[str, Any]:
-    """Every value the SQL below may name; text never enters the statement itself."""
-    known = filters.known_on and midnight(filters.known_on + timedelta(days=1), filters.zone)
-    return {
-        "zone": filters.zone,
-        "start": filters.start,
-        "end": filters.end,
-        "start_at": filters.start_at,
-        "end_at": filters.end_at,
-        "known": known,
-        "project_ids": None if filters.project_ids is None else list(filters.project_ids),
-        "unclaimed": UNALLOCATED,
-        "kinds": list(REQUEST_KINDS),
-        "provider": list(filters.providers),
-        "model": list(filters.models),
-        "service": list(filters.services),
-        "day_provider": [window.provider for window in covered.days],
-        "day_from": [window.start for window in covered.days],
-        "day_to": [window.end for window in covered.days],
-        "edge_provider": [window.provider for window in covered.edges],
-        "edge_from": [window.start for window in covered.edges],
-        "edge_to": [window.end for window in covered.edges],
-    }
 
 
 CONTEXT = """
@@ -282,12 +166,14 @@ def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -
     if is_covered:
         counted = """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = c.provider
         AND c.day >= w.first AND c.day < w.last)"""
+    cost = USAGE_COSTS.get(filters.metric, "c.cost")
     return f"""
 SELECT {_keys(USAGE, keys, time_column if step else None)}, c.currency,
-    sum(c.cost) FILTER (WHERE {counted}) AS cost, 0::numeric AS reconciled,
+    sum({cost}) FILTER (WHERE {counted}) AS cost, 0::numeric AS reconciled,
     sum(c.cost) AS usage_cost, sum(c.cost) AS api_cost, 0::numeric AS hardware_cost,
     {VOLUMES},
-    0::bigint AS unknown_lines, 0::float8 AS unpriced_gpu_s, 0::float8 AS answered
+    {_unlisted(filters, counted)} AS unknown_lines, 0::float8 AS unpriced_gpu_s,
+    0::float8 AS answered
 FROM {table} c
 WHERE {within} {usage_in_scope(filters)}
 GROUP BY {_ordinals(keys, step)}"""
@@ -321,12 +207,20 @@ UNKNOWN_VOLUMES = """
 """Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
 
 
+def _unlisted(filters: Filters, counted: str) -> str:
+    """Rows with an amount of which the list price is unknown, where that is asked for."""
+    if filters.metric not in USAGE_COSTS:
+        return "0::bigint"
+    return f"count(*) FILTER (WHERE c.list_cost IS NULL AND c.currency <> '' AND ({counted}))"
+
+
 def _usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
     """What a bill leaves of a day it covers in part. Volumes are in the daily rows already."""
+    cost = USAGE_COSTS.get(filters.metric, "c.cost")
     return f"""
 SELECT {_keys(USAGE, keys, "(c.at AT TIME ZONE %(zone)s)::date" if step else None)}, c.currency,
-    sum(c.cost), 0::numeric, 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
-    0::bigint, 0::float8, 0::float8
+    sum({cost}), 0::numeric, 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
+    {_unlisted(filters, "true")}, 0::float8, 0::float8
 FROM edges w JOIN finops_costquarter c
     ON c.provider = w.provider AND c.at >= w.first AND c.at < w.last
 WHERE true {usage_in_scope(filters)}
@@ -335,18 +229,8 @@ GROUP BY {_ordinals(keys, step)}"""
 
 def _hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
     """What pools cost by the hour, minus the instants that a bill of their provider covers."""
-    time_column = {
-        "": None,
-        "day": "(q.at AT TIME ZONE %(zone)s)::date",
-        "hour": "date_trunc('hour', q.at)",
-    }[step]
-    counted = "true"
-    if is_covered:
-        counted = """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = l.provider
-        AND (q.at AT TIME ZONE %(zone)s)::date >= w.first
-        AND (q.at AT TIME ZONE %(zone)s)::date < w.last)
-        OR EXISTS (SELECT FROM edges w WHERE w.provider = l.provider
-        AND q.at >= w.first AND q.at < w.last)"""
+    time_column = _hardware_point(step)
+    counted = _hardware_counted(is_covered)
     return f"""
 SELECT {_keys(HARDWARE, keys, time_column)}, q.currency,
     sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated), 0::numeric,
@@ -359,6 +243,46 @@ WHERE q.at >= %(start_at)s AND q.at < %(end_at)s
 GROUP BY {_ordinals(keys, step)}"""
 
 
+def _moved_hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
+    """What rules took from Unallocated, and gave to projects, of what pools cost."""
+    columns = MOVED_HARDWARE
+    counted = _hardware_counted(is_covered)
+    return f"""
+SELECT {_keys(columns, keys, _hardware_point(step))}, q.currency,
+    sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated),
+    0::numeric, sum(q.allocated), {NO_VOLUMES}, 0::bigint, 0::float8,
+    coalesce(sum(q.requests), 0)::float8
+FROM finops_landedhardware q JOIN ingest_pool l ON l.id = q.pool_id
+WHERE q.at >= %(start_at)s AND q.at < %(end_at)s
+    {_moved_in_scope(filters, "q.project_id")} {_narrowed(columns, filters)}
+GROUP BY {_ordinals(keys, step)}"""
+
+
+def _hardware_point(step: str) -> str | None:
+    return {
+        "": None,
+        "day": "(q.at AT TIME ZONE %(zone)s)::date",
+        "hour": "date_trunc('hour', q.at)",
+    }[step]
+
+
+def _hardware_counted(is_covered: bool) -> str:
+    """Hardware that a bill of its provider covers is on that bill."""
+    if not is_covered:
+        return "true"
+    return """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = l.provider
+        AND (q.at AT TIME ZONE %(zone)s)::date >= w.first
+        AND (q.at AT TIME ZONE %(zone)s)::date < w.last)
+        OR EXISTS (SELECT FROM edges w WHERE w.provider = l.provider
+        AND q.at >= w.first AND q.at < w.last)"""
+
+
+def _moved_in_scope(filters: Filters, owner: str) -> str:
+    if not filters.bills:
+        return "AND false"
+    return "" if filters.project_ids is None else f"AND {owner} = ANY(%(project_ids)s)"
+
+
 def _bills(filters: Filters, keys: Sequence[str], step: str) -> str:
     cost = COSTS[filters.metric]
     return f"""
@@ -368,14 +292,33 @@ SELECT {_keys(BILL, keys, "d.day" if step else None)}, d.currency,
 FROM ingest_billday d
 JOIN ingest_deliveryperiod p ON p.id = d.period_id
 JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
-LEFT JOIN (
-    -- Two providers may share one bill service; its lines then carry the first name.
-    SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
-    FROM finops_billmatch GROUP BY 1, 2
-) m ON m.bill_provider = d.provider AND m.bill_service = d.service
+{MATCHED}
 WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
     {_shared_in_scope(filters)} {_narrowed(BILL, filters)}
 GROUP BY {_ordinals(keys, step)}"""
+
+
+def _moved_bills(filters: Filters, keys: Sequence[str], step: str) -> str:
+    """What rules took from Unallocated, and gave to projects, of bills."""
+    columns, cost = MOVED_BILL, COSTS[filters.metric]
+    return f"""
+SELECT {_keys(columns, keys, "d.day" if step else None)}, d.currency,
+    sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric,
+    {UNKNOWN_VOLUMES}, sum(d.unknown_{filters.metric})::bigint, 0::float8, 0::float8
+FROM finops_landedbill d
+JOIN ingest_deliveryperiod p ON p.id = d.period_id
+JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
+{MATCHED}
+WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
+    {_moved_in_scope(filters, "d.project_id")} {_narrowed(columns, filters)}
+GROUP BY {_ordinals(keys, step)}"""
+
+
+MATCHED = """LEFT JOIN (
+    -- Two providers may share one bill service; its lines then carry the first name.
+    SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
+    FROM finops_billmatch GROUP BY 1, 2
+) m ON m.bill_provider = d.provider AND m.bill_service = d.service"""
 
 
 def _keys(columns: dict[str, str], keys: Sequence[str], point: str | None) -> str:
@@ -461,13 +404,16 @@ def _parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage
         parts.append(_usage_edges(filters, keys, step))
     if filters.basis in ("book", "bill"):
         parts.append(_bills(filters, keys, step))
+    if filters.basis != "usage" and _asks_whose(filters, keys):
+        parts.append(_moved_bills(filters, keys, step))
+        if filters.basis == "book":
+            parts.append(_moved_hardware(filters, keys, step, bool(covered.days)))
     return parts
 
 
-def rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()
+def _asks_whose(filters: Filters, keys: tuple[str, ...]) -> bool:
+    """Over all projects what was moved adds up to nothing, and is not read."""
+    return filters.project_ids is not None or "project" in keys or "rule" in keys
 
 
 def days(start: date, end: date) -> list[date]:

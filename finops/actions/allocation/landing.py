@@ -1,0 +1,270 @@
+"""Applies the rules to bills and hardware, and keeps what landed where.
+
+Recomputed, never incremented: a bill's period, or a pool's day, is landed anew as a whole, in one
+transaction, when its rules, its amounts or the use it is split by have changed. What is not landed
+yet stands under Unallocated, so no amount is ever missing or counted twice meanwhile.
+
+A bill is landed while it is believed. When another delivery supersedes it, what landed stays as it
+was, for readers who ask what was known then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from finops.costing.allocating import BILL, HARDWARE, MEASURED, Rule, digest
+from finops.models import Landing
+from finops.money import CONTEXT
+from finops.queries.allocation.charges import (
+    COSTS,
+    BillCharge,
+    HardwareCharge,
+    Measures,
+    Part,
+    believed_periods,
+    bill_charges,
+    hardware_charges,
+    parts,
+)
+from finops.queries.allocation.rules import in_force, of_origin
+from finops.queries.allocation.weights import matched_providers, revisions
+from ingest.models import DeliveryPeriod, Pool, Project
+from ingest.store.counting import copy_rows
+
+LATE_DAYS = 62
+"""A billing month's lines begin in it, or somewhat before or after."""
+BILL_COLUMNS = {
+    "period_id": "int8", "day": "date", "currency": "text", "provider": "text", "service": "text",
+    "sku": "text", "project_id": "int8", "rule_id": "int8", "why": "text", "lines": "int8",
+    **{f"{cost}_cost": "numeric" for cost in COSTS},
+    **{f"unknown_{cost}": "int8" for cost in COSTS},
+}  # fmt: skip
+HARDWARE_COLUMNS = {
+    "pool_id": "int4", "at": "timestamptz", "model": "text", "currency": "text",
+    "project_id": "int8", "rule_id": "int8", "why": "text", "requests": "float8",
+    "allocated": "numeric",
+}  # fmt: skip
+
+PRICED_POOL_DAYS = """
+SELECT owner_id, day, max(priced_at)::text || '/' || count(*) FROM (
+    SELECT owner_id, priced_at, (hour AT TIME ZONE %(zone)s)::date AS day
+    FROM finops_pricedhour WHERE owner_kind = 'pool'
+    UNION
+    -- An hour's last quarters may be of the next day, in zones of half an hour.
+    SELECT owner_id, priced_at, ((hour + interval '45 minutes') AT TIME ZONE %(zone)s)::date
+    FROM finops_pricedhour WHERE owner_kind = 'pool'
+) AS touched GROUP BY owner_id, day"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is landed at once: a bill's period, or a pool's day."""
+
+    origin: str
+    owner: int
+    day: date
+    inputs: str
+    period: DeliveryPeriod | None = None
+
+
+def land(limit: int = 20, *, looks_at_usage: bool = False, now: datetime | None = None) -> int:
+    """Land up to `limit` units that are due, the newest first; how many it did.
+
+    `looks_at_usage` also asks whether the use that something is split by has changed since: that
+    reads the costs of all days, and is asked less often.
+    """
+    rules = in_force()
+    done = 0
+    for origin in (BILL, HARDWARE):
+        own = of_origin(rules, origin)
+        said = _said(own)
+        for unit in _due(origin, own, said, looks_at_usage)[: limit - done]:
+            done += _land_one(unit, own, said, now or timezone.now())
+    return done
+
+
+def waiting() -> int:
+    """How many bills' periods and pools' days are to be landed by other rules than now."""
+    rules = in_force()
+    found = ((origin, of_origin(rules, origin)) for origin in (BILL, HARDWARE))
+    return sum(len(_due(origin, own, _said(own), False)) for origin, own in found)
+
+
+def _said(rules: Sequence[Rule]) -> str:
+    """A digest of the rules, and of the matches that say whose usage a bill is split by."""
+    said = digest(rules)
+    if not any(rule.split in MEASURED for rule in rules):
+        return said
+    matches = sorted((key, sorted(names)) for key, names in matched_providers().items())
+    return hashlib.sha256(f"{said} {matches}".encode()).hexdigest()[:16]
+
+
+def _due(origin: str, rules: Sequence[Rule], said: str, looks_at_usage: bool) -> list[Unit]:
+    held = {
+        (landing.owner_id, landing.day): landing
+        for landing in Landing.objects.filter(origin=origin)
+    }
+    if not rules and not held:
+        return []
+    units = list(_bill_units() if origin == BILL else _pool_units())
+    is_measured = any(rule.split in MEASURED for rule in rules)
+    used = _usage_of(units) if looks_at_usage and is_measured else {}
+    due = []
+    for unit in units:
+        landing = held.get((unit.owner, unit.day))
+        was, _, usage_was = landing.inputs.partition("|") if landing else ("", "", "")
+        usage = _usage_digest(unit, used) if used else usage_was
+        if landing is None and not rules:
+            continue
+        if landing is None or (landing.rules, was, usage_was) != (said, unit.inputs, usage):
+            due.append(unit)
+    return due
+
+
+def _bill_units() -> Iterator[Unit]:
+    for period in believed_periods():
+        yield Unit(BILL, period.pk, period.billing_month, "", period)
+
+
+def _pool_units() -> list[Unit]:
+    pools = {pool.pk: f"{pool.name} {pool.provider} {pool.hardware}" for pool in Pool.objects.all()}
+    with connection.cursor() as cursor:
+        cursor.execute(PRICED_POOL_DAYS, {"zone": settings.ACCOUNTING_TIME_ZONE})
+        rows = cursor.fetchall()
+    units = [
+        Unit(HARDWARE, owner, day, _short(f"{priced} {pools[owner]}"))
+        for owner, day, priced in rows
+        if owner in pools
+    ]
+    return sorted(units, key=lambda unit: (unit.day, unit.owner), reverse=True)
+
+
+def _usage_of(units: Sequence[Unit]) -> dict[date, str]:
+    if not units:
+        return {}
+    spans = [_days_of(unit) for unit in units]
+    return revisions(min(first for first, _ in spans), max(last for _, last in spans))
+
+
+def _days_of(unit: Unit) -> tuple[date, date]:
+    if unit.period is None:
+        return unit.day, unit.day
+    last = min(unit.period.last_charge_at.date(), unit.day + timedelta(days=LATE_DAYS))
+    return unit.day - timedelta(days=LATE_DAYS), last
+
+
+def _usage_digest(unit: Unit, used: dict[date, str]) -> str:
+    first, last = _days_of(unit)
+    return _short(repr([(day, said) for day, said in used.items() if first <= day <= last]))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _land_one(unit: Unit, rules: Sequence[Rule], said: str, now: datetime) -> int:
+    """Usage is looked at before it is read: what changes in between leaves the unit due again."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"land:{unit.origin}:{unit.owner}:{unit.day}"],
+        )
+        if not cursor.fetchone()[0]:
+            return 0  # another worker is at it
+        is_measured = any(rule.split in MEASURED for rule in rules)
+        usage = _usage_digest(unit, _usage_of([unit])) if is_measured else ""
+        unclaimed = Project.objects.unallocated().pk
+        if unit.origin == BILL:
+            _write_bill(cursor, unit, rules, unclaimed)
+        else:
+            _write_hardware(cursor, unit, rules, unclaimed)
+        Landing.objects.update_or_create(
+            origin=unit.origin,
+            owner_id=unit.owner,
+            day=unit.day,
+            defaults={"rules": said, "inputs": f"{unit.inputs}|{usage}", "landed_at": now},
+        )
+    return 1
+
+
+def _write_bill(cursor: Any, unit: Unit, rules: Sequence[Rule], unclaimed: int) -> None:
+    cursor.execute("DELETE FROM finops_landedbill WHERE period_id = %s", [unit.owner])
+    charges = bill_charges([unit.period] if unit.period else [], [rules])
+    measures = Measures(rules, charges)
+    rows: dict[tuple[Any, ...], list[Any]] = {}
+    for charge in charges:
+        rule = rules[charge.taken_by[0]]
+        landed = list(parts(charge, rule, measures, unclaimed))
+        for part in landed:
+            _add(rows, _bill_key(charge, part.project, rule.key, part.why), charge.lines, part)
+        _add(rows, _bill_key(charge, unclaimed, None, ""), -charge.lines, _taken(landed, unclaimed))
+    copy_rows(
+        cursor, "finops_landedbill", BILL_COLUMNS, [(*key, *sums) for key, sums in rows.items()]
+    )
+
+
+def _taken(landed: Sequence[Part], unclaimed: int) -> Part:
+    """What Unallocated loses: exactly what the parts were given."""
+    costs, unknown = list(landed[0].costs), list(landed[0].unknown)
+    for part in landed[1:]:
+        costs = [CONTEXT.add(one, other) for one, other in zip(costs, part.costs, strict=True)]
+        unknown = [one + other for one, other in zip(unknown, part.unknown, strict=True)]
+    lost = tuple(CONTEXT.minus(cost) for cost in costs)
+    return Part(unclaimed, lost, tuple(-count for count in unknown), 1.0)
+
+
+def _bill_key(charge: BillCharge, project: int, rule: int | None, why: str) -> tuple[Any, ...]:
+    return (
+        charge.period, charge.day, charge.currency, charge.provider, charge.service, charge.sku,
+        project, rule, why,
+    )  # fmt: skip
+
+
+def _add(
+    rows: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], lines: int, part: Part
+) -> None:
+    found: list[Any] = [lines, *part.costs, *part.unknown]
+    held = rows.get(key)
+    if held is None:
+        rows[key] = found
+        return
+    for place, value in enumerate(found):
+        is_cost = 1 <= place <= len(COSTS)
+        held[place] = CONTEXT.add(held[place], value) if is_cost else held[place] + value
+
+
+def _write_hardware(cursor: Any, unit: Unit, rules: Sequence[Rule], unclaimed: int) -> None:
+    last = unit.day + timedelta(days=1)
+    cursor.execute(
+        "DELETE FROM finops_landedhardware WHERE pool_id = %s"
+        " AND at >= (%s::timestamp AT TIME ZONE %s) AND at < (%s::timestamp AT TIME ZONE %s)",
+        [unit.owner, unit.day, settings.ACCOUNTING_TIME_ZONE, last, settings.ACCOUNTING_TIME_ZONE],
+    )
+    charges = hardware_charges([unit.owner], unit.day, last, [rules])
+    measures = Measures(rules, charges)
+    rows = [
+        row
+        for charge in charges
+        for row in _hardware_rows(charge, rules[charge.taken_by[0]], measures, unclaimed)
+    ]
+    copy_rows(cursor, "finops_landedhardware", HARDWARE_COLUMNS, rows)
+
+
+def _hardware_rows(
+    charge: HardwareCharge, rule: Rule, measures: Measures, unclaimed: int
+) -> Iterator[tuple[Any, ...]]:
+    landed = list(parts(charge, rule, measures, unclaimed))
+    own = (charge.pool, charge.at, charge.model, charge.currency)
+    for part in landed:
+        requests = charge.requests * part.weight
+        yield (*own, part.project, rule.key, part.why, requests, part.costs[0])
+    lost = _taken(landed, unclaimed)
+    yield (*own, unclaimed, None, "", -charge.requests, lost.costs[0])

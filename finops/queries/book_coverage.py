@@ -1,0 +1,156 @@
+"""Which usage a complete bill covers, and the values that every statement of the book may name.
+
+Knows bills, their matches and days. Refuses sums: `book` makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from ingest.models.owners import UNALLOCATED
+
+from .filters import Filters, midnight
+
+REQUEST_KINDS = ("llm", "embedding", "rerank", "inference")
+"""Spans that a model answered; tools, agents and chains are not requests of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Usage of one provider that a bill covers for whole days, or that fills a day's rest."""
+
+    provider: str
+    start: Any
+    end: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What complete bills cover of the usage in a range."""
+
+    days: tuple[Window, ...] = ()
+    """Accounting days `[start, end)` whose daily usage is left out."""
+    edges: tuple[Window, ...] = ()
+    """Instants `[start, end)` inside those days that no bill covers."""
+
+
+def coverage(filters: Filters) -> Coverage:
+    """Empty unless the book is asked for: usage alone is all usage, a bill alone has none."""
+    if filters.basis != "book" or not filters.bills:
+        return Coverage()
+    covered: dict[str, list[tuple[datetime, datetime]]] = {}
+    for provider, month, until in billed_months(filters):
+        start = datetime.combine(month, time(), UTC)
+        if start < until:
+            covered.setdefault(provider, []).append((start, until))
+    days: list[Window] = []
+    edges: list[Window] = []
+    for provider, spans in covered.items():
+        for first, last in _whole_days(spans, filters):
+            days.append(Window(provider, first, last))
+            edges += (
+                Window(provider, start, end)
+                for start, end in _gaps(
+                    spans, midnight(first, filters.zone), midnight(last, filters.zone)
+                )
+            )
+    return Coverage(tuple(days), tuple(edges))
+
+
+def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
+    """(usage provider, billing month, covered until) of the bills believed in.
+
+    Covered until: the bill's newest charge, but no later than a day after the newest usage line of
+    the matched service began. A subscription charged for the whole month in advance must not hide
+    usage that is not billed yet.
+    """
+    sql = f"""
+        SELECT m.usage_provider, p.billing_month,
+            least(max(p.last_charge_at), max(d.charged_until))
+        FROM ingest_deliveryperiod p
+        JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
+        JOIN ingest_billday d ON d.period_id = p.id AND d.charge_category = 'Usage'
+        JOIN finops_billmatch m ON m.bill_provider = d.provider AND m.bill_service = d.service
+        WHERE {believed(filters)}
+            AND p.billing_month >= %(start)s::date - 62 AND p.billing_month < %(end)s
+        GROUP BY 1, 2"""
+    return list(rows(sql, parameters(filters)))
+
+
+def believed(filters: Filters) -> str:
+    if filters.known_on is None:
+        return "p.known_to IS NULL"
+    return "p.known_from < %(known)s AND (p.known_to IS NULL OR p.known_to >= %(known)s)"
+
+
+def _whole_days(
+    spans: Iterable[tuple[datetime, datetime]], filters: Filters
+) -> Iterator[tuple[date, date]]:
+    """The accounting days that the spans touch, inside the range, as ranges that do not meet."""
+    zone = ZoneInfo(filters.zone)
+    open_range: list[date] = []
+    for start, end in sorted(spans):
+        first = max(start.astimezone(zone).date(), filters.start)
+        last = (end - timedelta(microseconds=1)).astimezone(zone).date() + timedelta(days=1)
+        last = min(last, filters.end)
+        if first >= last:
+            continue
+        if open_range and first <= open_range[1]:
+            open_range[1] = max(open_range[1], last)
+            continue
+        if open_range:
+            yield open_range[0], open_range[1]
+        open_range = [first, last]
+    if open_range:
+        yield open_range[0], open_range[1]
+
+
+def _gaps(
+    spans: Iterable[tuple[datetime, datetime]], start: datetime, end: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """The parts of `[start, end)` outside every span."""
+    inside = sorted((max(a, start), min(b, end)) for a, b in spans if a < end and b > start)
+    reached = start
+    for a, b in inside:
+        if a > reached:
+            yield reached, a
+        reached = max(reached, b)
+    if reached < end:
+        yield reached, end
+
+
+def parameters(filters: Filters, covered: Coverage = Coverage()) -> dict[str, Any]:
+    """Every value the SQL below may name; text never enters the statement itself."""
+    known = filters.known_on and midnight(filters.known_on + timedelta(days=1), filters.zone)
+    return {
+        "zone": filters.zone,
+        "start": filters.start,
+        "end": filters.end,
+        "start_at": filters.start_at,
+        "end_at": filters.end_at,
+        "known": known,
+        "project_ids": None if filters.project_ids is None else list(filters.project_ids),
+        "unclaimed": UNALLOCATED,
+        "kinds": list(REQUEST_KINDS),
+        "provider": list(filters.providers),
+        "model": list(filters.models),
+        "service": list(filters.services),
+        "day_provider": [window.provider for window in covered.days],
+        "day_from": [window.start for window in covered.days],
+        "day_to": [window.end for window in covered.days],
+        "edge_provider": [window.provider for window in covered.edges],
+        "edge_from": [window.start for window in covered.edges],
+        "edge_to": [window.end for window in covered.edges],
+    }
+
+
+def rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())
