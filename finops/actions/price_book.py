@@ -1,8 +1,8 @@
-"""Makes the next version of the price book, and finds which price a reported name means.
+"""Makes the next version of the price book.
 
-Knows genai-prices' snapshot, our own prices and hardware prices. Refuses to edit a book: every
-change is a new version, so an hour pinned to an old one can always be computed again. The audit
-record is the caller's, who knows the person.
+Knows genai-prices' snapshot, our own prices, hardware prices and what was agreed with providers.
+Refuses to edit a book: every change is a new version, so an hour pinned to an old one can always be
+computed again. The audit record is the caller's, who knows the person.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from django.db import connection, transaction
 
 from finops.costing.lines import DEAREST, MOST_DECIMALS
 from finops.costing.rates import STANDARD, Rate, tier_of
-from finops.models import HardwarePrice, ModelAlias, Price, PriceBook
+from finops.costing.terms import Agreed, Buying, Term
+from finops.models import BuyingRegion, HardwarePrice, Price, PriceBook, PriceTerm
+from finops.models.price_terms import LONGEST_REGION
 from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
 from ingest.records import INPUT_BANDS
 from ingest.store.counting import copy_rows
@@ -25,8 +27,8 @@ from ingest.store.counting import copy_rows
 if TYPE_CHECKING:
     from finops.costing.snapshot import Snapshot
 
-NAME_LENGTHS = (200, 300)
-"""The longest provider and model name that an alias can hold; longer ones are unpriced."""
+AGREED = ("uid", "since", "project_id", "provider", "valid_from", "valid_to", "note")
+TERM_FIELDS = ("model", "tier", "region", "unit", "percent", "amount", "currency")
 
 RATE_FIELDS = (
     "unit",
@@ -38,6 +40,8 @@ RATE_FIELDS = (
     "time_from",
     "time_to",
     "is_own",
+    "region",
+    "is_list_price",
 )
 COLUMNS = {
     "book_id": "int8",
@@ -52,7 +56,15 @@ COLUMNS = {
     "time_from": "time",
     "time_to": "time",
     "is_own": "bool",
+    "region": "text",
+    "is_list_price": "bool",
 }
+CARRIED = (
+    (HardwarePrice, ("hardware", "valid_from", "hourly", "currency", "billed_by")),
+    (PriceTerm, (*AGREED, "contract", *TERM_FIELDS)),
+    (BuyingRegion, (*AGREED, "region")),
+)
+"""What goes on from version to version as it is, whatever happens to the prices of models."""
 
 PriceRow = tuple[str, str, Rate]
 OwnRows = dict[tuple[Any, ...], PriceRow]
@@ -88,6 +100,10 @@ class OwnPrice:
     valid_from: datetime | None = None
     time_from: time | None = None
     time_to: time | None = None
+    region: str = ""
+    """Where it is bought; empty: everywhere."""
+    is_list_price: bool = False
+    """Asked of everybody, so that discounts come off it."""
 
 
 def latest_book() -> PriceBook:
@@ -156,13 +172,10 @@ def set_hardware_price(
         raise BadPrice("Name the hardware as its pool does, as in H100.")
     if billed_by not in BILLED_BY:
         raise BadPrice(f"{billed_by} is no way of paying; use {' or '.join(BILLED_BY)}.")
-    _check_amount(hourly)
-    _check_start(valid_from)
+    check_amount(hourly)
+    check_start(valid_from)
     with transaction.atomic():
-        lock()
-        latest = latest_book()
-        book = _next_version(latest, latest.source, note or f"Price of {hardware.strip()}")
-        _carry_over(latest, book, where="true")
+        _, book = next_with_all(note or f"Price of {hardware.strip()}")
         HardwarePrice.objects.update_or_create(
             book=book,
             hardware=hardware.strip(),
@@ -170,55 +183,6 @@ def set_hardware_price(
             defaults={"hourly": hourly, "currency": currency, "billed_by": billed_by},
         )
     return book
-
-
-def resolve(book: PriceBook, provider: str, model: str) -> ModelAlias | None:
-    """Which price of this book a reported name means; empty names in it: none, unpriced.
-
-    None for names too long to be kept, which are unpriced as well.
-    """
-    return resolve_all(book, [(provider, model)]).get((provider, model))
-
-
-def resolve_all(
-    book: PriceBook, names: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], ModelAlias]:
-    """`resolve` for many names. What was found once is stored, so it stays what it was."""
-    wanted = {name for name in names if can_be_kept(name)}
-    known = stored_aliases(book, wanted)
-    missing = wanted - set(known)
-    if missing:
-        found = _find(book, missing)
-        # Another worker may resolve the same name now; whoever is first has said it.
-        ModelAlias.objects.bulk_create(found, ignore_conflicts=True)
-        known |= stored_aliases(book, missing)
-    return known
-
-
-def look_up(
-    book: PriceBook, names: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], ModelAlias]:
-    """What `resolve_all` would answer; nothing is stored."""
-    wanted = {name for name in names if can_be_kept(name)}
-    known = stored_aliases(book, wanted)
-    found = _find(book, wanted - set(known)) if wanted - set(known) else []
-    return known | {(alias.provider, alias.model): alias for alias in found}
-
-
-def can_be_kept(name: tuple[str, str]) -> bool:
-    return all(len(part) <= most for part, most in zip(name, NAME_LENGTHS, strict=True))
-
-
-def stored_aliases(
-    book: PriceBook, names: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], ModelAlias]:
-    models = {model for _, model in names}
-    aliases = ModelAlias.objects.filter(book=book, model__in=models)
-    return {
-        (alias.provider, alias.model): alias
-        for alias in aliases
-        if (alias.provider, alias.model) in names
-    }
 
 
 def rates_of(
@@ -233,41 +197,34 @@ def rates_of(
     return rates
 
 
-def _find(book: PriceBook, names: Iterable[tuple[str, str]]) -> list[ModelAlias]:
-    """Our own prices first, by the reported name itself; then genai-prices' matching."""
-    from finops.costing import snapshot
+def next_with_all(note: str) -> tuple[PriceBook, PriceBook]:
+    """(the latest, the next version with everything of it). The caller holds the transaction."""
+    lock()
+    latest = latest_book()
+    book = _next_version(latest, latest.source, note)
+    _carry_over(latest, book, where="true")
+    return latest, book
 
-    own = {
-        (provider.casefold(), model.casefold()): (provider, model)
-        for provider, model in Price.objects.filter(book=book, is_own=True)
-        .values_list("provider", "model")
-        .distinct()
-    }
-    # The installed genai-prices may know models that an older book does not have; a book from a
-    # newer list has models that it does not know, which are then found by their own name.
-    means = {
-        (provider, model): (
-            own.get((provider.casefold(), model.casefold())) or snapshot.match(provider, model),
-            (provider, model),
-        )
-        for provider, model in names
-    }
-    asked = {name for candidates in means.values() for name in candidates if name}
-    priced = {name for name, rates in rates_of(book, asked).items() if rates}
-    aliases = []
-    for (provider, model), candidates in means.items():
-        found = next((name for name in candidates if name in priced), None)
-        price_provider, price_model = found or ("", "")
-        aliases.append(
-            ModelAlias(
-                book=book,
-                provider=provider,
-                model=model,
-                price_provider=price_provider,
-                price_model=price_model,
+
+def agreed_of(book: PriceBook) -> Agreed:
+    """The terms and the regions of purchase of this version."""
+    when = ("provider", "project_id", "valid_from", "valid_to")
+    terms = book.terms.values_list("uid", "contract", *when, *TERM_FIELDS)
+    regions = book.regions.values_list("region", *when)
+    return Agreed(
+        tuple(
+            Term(
+                uid=str(uid), contract=contract, provider=provider, project=project,
+                valid_from=start, valid_to=end, **dict(zip(TERM_FIELDS, values, strict=True)),
             )
-        )
-    return aliases
+            for uid, contract, provider, project, start, end, *values in terms
+        ),
+        tuple(
+            Buying(region=region, provider=provider, project=project, valid_from=start,
+                   valid_to=end)
+            for region, provider, project, start, end in regions
+        ),
+    )  # fmt: skip
 
 
 def _change_own(change: Callable[[OwnRows], OwnRows], note: str) -> PriceBook:
@@ -300,17 +257,20 @@ def _own_row(price: OwnPrice) -> PriceRow:
         raise BadPrice("Give both times of day, or neither.")
     if not price.currency or len(price.currency) > 20:
         raise BadPrice("Give a currency such as USD.")
-    _check_amount(price.amount)
-    _check_start(price.valid_from)
+    check_amount(price.amount)
+    check_start(price.valid_from)
     for clock in (price.time_from, price.time_to):
         if clock is not None and (clock.minute % 15 or clock.second or clock.microsecond):
             raise BadPrice("Costs are kept per quarter hour; use times such as 16:30.")
+    if len(price.region.strip()) > LONGEST_REGION:
+        raise BadPrice(f"Give a region of at most {LONGEST_REGION} characters, as in eu-west-1.")
     provider, model = snapshot.match(provider, model) or (provider, model)
     fields = {name: getattr(price, name) for name in RATE_FIELDS if name != "is_own"}
-    return provider, model, replace(Rate(**fields, is_own=True), tier=tier_of(price.tier))
+    rate = Rate(**fields, is_own=True)
+    return provider, model, replace(rate, tier=tier_of(price.tier), region=price.region.strip())
 
 
-def _check_amount(amount: Decimal) -> None:
+def check_amount(amount: Decimal) -> None:
     if not amount.is_finite() or not 0 <= amount < DEAREST:
         raise BadPrice(f"{amount} is not a price; give a number from 0 to below {DEAREST}.")
     exponent = amount.normalize().as_tuple().exponent
@@ -318,7 +278,7 @@ def _check_amount(amount: Decimal) -> None:
         raise BadPrice(f"{amount} has more than {MOST_DECIMALS} decimals; round it.")
 
 
-def _check_start(valid_from: datetime | None) -> None:
+def check_start(valid_from: datetime | None) -> None:
     if valid_from is None:
         return
     if valid_from.tzinfo is None:
@@ -330,7 +290,7 @@ def _check_start(valid_from: datetime | None) -> None:
 
 def _case(row: PriceRow) -> tuple[Any, ...]:
     provider, model, rate = row
-    steps = (rate.unit, rate.tier, rate.input_over)
+    steps = (rate.unit, rate.tier, rate.input_over, rate.region)
     return provider, model, *steps, rate.valid_from, rate.time_from, rate.time_to
 
 
@@ -368,20 +328,21 @@ def _write(book: PriceBook, rows: Iterable[PriceRow]) -> None:
 
 
 def _carry_over(old: PriceBook, new: PriceBook, where: str) -> None:
-    """Copy prices that match, and all hardware prices, from one version to the next."""
+    """Copy prices that match, and all that is not a price of a model, to the next version."""
     prices = ", ".join(name for name in COLUMNS if name != "book_id")
-    hardware = "hardware, valid_from, hourly, currency, billed_by"
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {Price._meta.db_table} (book_id, {prices})"
             f" SELECT %s, {prices} FROM {Price._meta.db_table} WHERE book_id = %s AND {where}",
             [new.pk, old.pk],
         )
-        cursor.execute(
-            f"INSERT INTO {HardwarePrice._meta.db_table} (book_id, {hardware})"
-            f" SELECT %s, {hardware} FROM {HardwarePrice._meta.db_table} WHERE book_id = %s",
-            [new.pk, old.pk],
-        )
+        for model, names in CARRIED:
+            table, columns = model._meta.db_table, ", ".join(names)
+            cursor.execute(
+                f"INSERT INTO {table} (book_id, {columns})"
+                f" SELECT %s, {columns} FROM {table} WHERE book_id = %s",
+                [new.pk, old.pk],
+            )
 
 
 def _seed_note(left_out: Mapping[str, int], rounded: int) -> str:

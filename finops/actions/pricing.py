@@ -13,6 +13,7 @@ spans that came late for a closed day included:
   agents, and whatever a pool of ours served.
 - Spans whose provider is a pool's are paid for by the hour. They keep their token counts, have no
   amount here and are not unpriced; their money is in `PoolQuarter`, and only there.
+- `list_cost` is what the list asks for what `cost` covers; NULL where it is unknown.
 - `unpriced_tokens` may be above zero beside an amount, when a model has a price for some classes.
 
 A new hour takes the latest book and stays with it. `reprice` moves hours to another book; its
@@ -22,11 +23,9 @@ caller writes the audit record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -34,7 +33,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from finops.actions import pool_costs, price_book
-from finops.actions.book_rates import BookRates, Name, quarter_of, quarters_of
+from finops.actions.book_rates import BookRates, Name, quarters_of
 from finops.costing.lines import (
     PAID_BY_REQUEST,
     PAID_BY_USAGE,
@@ -45,8 +44,7 @@ from finops.costing.lines import (
 )
 from finops.costing.rates import RateCard
 from finops.models import PriceBook, PricedHour, PricedUserDay
-from finops.money import Money
-from ingest.models import Pool, RolledHour, Span, UsageParent
+from ingest.models import Pool, RolledHour
 from ingest.models.rollups import DIMENSIONS
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 from ingest.rollup.spans import EVERY_QUARTER, accounting_days, day_start
@@ -64,7 +62,11 @@ SUMS = (
     "output_cost",
     "other_cost",
     "cost",
+    "list_cost",
 )
+WHOLE_OR_UNKNOWN = "CASE WHEN count(list_cost) = count(*) THEN sum(list_cost) END"
+"""Of several rows: unknown as soon as one of them is."""
+
 KEYS = (*DIMENSIONS, "currency")
 COLUMNS = {
     "project_id": "int4",
@@ -224,21 +226,24 @@ def usage_of(cursor: Any, project: int, quarters: list[datetime]) -> list[tuple[
 def _cost_row(
     project: int, row: tuple[Any, ...], rates: BookRates, served: frozenset[str]
 ) -> tuple[Any, ...]:
-    cost = cost_of_row(row, rates, served)
+    cost = cost_of_row(project, row, rates, served)
     line = cost.line
     return (
         project, *row[:7], line.currency,
         row[7], cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
         line.tokens, line.unpriced_tokens,
-        line.input, line.cache, line.output, line.other, line.total, rates.book.pk,
+        line.input, line.cache, line.output, line.other, line.total,
+        line.listed if line.currency else None, rates.book.pk,
     )  # fmt: skip
 
 
-def cost_of_row(row: tuple[Any, ...], rates: BookRates, served: frozenset[str]) -> SpansCost:
-    """What a row of `usage_of` costs with the prices of one book."""
+def cost_of_row(
+    project: int, row: tuple[Any, ...], rates: BookRates, served: frozenset[str]
+) -> SpansCost:
+    """What a row of `usage_of` costs its project with the prices of one book."""
     at, _, kind, provider, model, tier, band, spans, errors, unknown, tokens = row
     usage = Usage(kind, dict(zip(TOKEN_CLASSES, tokens, strict=True)), spans, errors, unknown)
-    card = rates.card((provider, model), tier, band, at)
+    card = rates.card(project, (provider, model), tier, band, at)
     return usage_cost(usage, card, provider, served)
 
 
@@ -275,7 +280,7 @@ def _write_days(cursor: Any, project: int, hours: list[datetime]) -> None:
     cursor.execute(
         f"INSERT INTO finops_costday (project_id, day, {keys}, {sums})"
         f" SELECT project_id, (at AT TIME ZONE %(zone)s)::date AS day, {keys},"
-        f" {', '.join(f'sum({name})' for name in SUMS)}"
+        f" {', '.join(f'sum({name})' for name in SUMS[:-1])}, {WHOLE_OR_UNKNOWN}"
         " FROM finops_costquarter WHERE project_id = %(project)s"
         " AND at >= %(from)s AND at < %(to)s"
         " AND (at AT TIME ZONE %(zone)s)::date = ANY(%(days)s)"
@@ -321,88 +326,3 @@ def _pin(
             [book.pk for book in pins.values()],
         ],
     )
-
-
-NO_PRICE = "No price for this model and tier"
-NOT_SAID = "Its usage was not reported"
-NOT_PRICED_YET = "Not priced yet"
-BY_THE_HOUR = "Paid by the hour"
-AT_ITS_CHILD = "Counted at the span below it"
-NOT_CHARGED = "Not charged by usage"
-
-
-@dataclass(frozen=True, slots=True)
-class SpanCost:
-    """What one span cost; without money, the note says why."""
-
-    money: Money | None
-    note: str = ""
-
-
-def span_costs(spans: Sequence[Span]) -> dict[tuple[int, UUID], SpanCost]:
-    """Each span's share of what its quarter hour cost, by (project, key).
-
-    Derived with the same rates and the same pinned book as the rollup, so the spans of a row add
-    up to it exactly. Nothing is written.
-    """
-    keys = [span.key for span in spans]
-    parents = set(UsageParent.objects.filter(key__in=keys).values_list("project_id", "key"))
-    pins = {
-        (hour.owner_id, hour.hour): hour.book
-        for hour in PricedHour.objects.select_related("book").filter(
-            owner_kind="project",
-            owner_id__in={span.project_id for span in spans},
-            hour__in={hour_of(span.started_at) for span in spans},
-        )
-    }
-    served = pool_providers()
-    rates = {
-        book.pk: BookRates(book, {(span.provider, span.model) for span in spans}, store=False)
-        for book in {book.pk: book for book in pins.values()}.values()
-    }
-    costs = {}
-    for span in spans:
-        book = pins.get((span.project_id, hour_of(span.started_at)))
-        is_parent = (span.project_id, span.key) in parents
-        costs[span.project_id, span.key] = _span_cost(
-            span, is_parent, rates[book.pk] if book else None, served
-        )
-    return costs
-
-
-def _span_cost(
-    span: Span, is_parent: bool, rates: BookRates | None, served: frozenset[str]
-) -> SpanCost:
-    if span.provider.casefold() in served:
-        return SpanCost(None, BY_THE_HOUR)
-    counts = [getattr(span, name) for name in TOKEN_FIELDS]
-    if is_parent and any(counts):
-        return SpanCost(None, AT_ITS_CHILD)
-    if span.kind not in PAID and not any(counts):
-        return SpanCost(None, NOT_CHARGED)
-    name = (span.provider, span.model)
-    if rates is None or not rates.knows(name):
-        return SpanCost(None, NOT_PRICED_YET)
-    failed = span.status == "error"
-    unknown = (
-        span.kind in PAID_BY_USAGE
-        and not failed
-        and span.input_tokens is None
-        and span.output_tokens is None
-    )
-    usage = Usage(
-        span.kind,
-        {token_class: count or 0 for token_class, count in zip(TOKEN_CLASSES, counts, strict=True)},
-        errors=int(failed),
-        usage_unknown=int(unknown),
-    )
-    card = rates.card(name, span.tier, span.input_band, quarter_of(span.started_at))
-    cost = cost_of_spans(usage, card)
-    if cost.unknown_spans:
-        return SpanCost(None, NOT_SAID)
-    if cost.unpriced_spans:
-        return SpanCost(None, NO_PRICE)
-    if not cost.line.currency:
-        return SpanCost(None, NOT_CHARGED)
-    note = f"{cost.line.unpriced_tokens} tokens have no price" if cost.line.unpriced_tokens else ""
-    return SpanCost(Money(cost.line.total, cost.line.currency), note)

@@ -105,7 +105,7 @@ def _cards(project: int, start: datetime, end: datetime) -> dict[Group, list[Rat
     cards: dict[Group, list[RateCard | None]] = {}
     for book, at, *group in quarters:
         _, _, provider, model, tier, band = group
-        card = rates[book].card((provider, model), tier, band, at)
+        card = rates[book].card(project, (provider, model), tier, band, at)
         known = cards.setdefault(tuple(group), [])
         if card in known:
             known.remove(card)
@@ -144,26 +144,35 @@ def _shared(
     if not groups:
         return
     costs = {
-        tuple(key): total
-        for *key, total in CostDay.objects.filter(project_id=project, day=day)
+        tuple(key): (total, listed)
+        for *key, total, listed in CostDay.objects.filter(project_id=project, day=day)
         .exclude(currency="")
-        .values_list(*DIMENSIONS, "cost")
+        .values_list(*DIMENSIONS, "cost", "list_cost")
     }
     for group, members in groups.items():
         weight = sum((row.cost.line.total for row in members), ZERO)
         if weight and group in costs:
-            yield from _scaled(members, costs[group], weight)
+            yield from _scaled(members, *costs[group], weight)
 
 
-def _scaled(members: list[_Row], cost: Decimal, weight: Decimal) -> Iterator[_Row]:
+def _scaled(
+    members: list[_Row], cost: Decimal, listed: Decimal | None, weight: Decimal
+) -> Iterator[_Row]:
     """The members' costs, changed in proportion; the last digits lost go to the first of them."""
     made = []
     for row in members:
-        parts = {name: _share(getattr(row.cost.line, name), cost, weight) for name in PARTS}
+        line = row.cost.line
+        parts: dict[str, Any] = {name: _share(getattr(line, name), cost, weight) for name in PARTS}
+        parts["listed"] = None if listed is None else _share(line.total, listed, weight)
         made.append(_with_line(row, **parts))
     first, *others = made
+    line = first.cost.line
     lost = CONTEXT.subtract(cost, sum((row.cost.line.total for row in made), ZERO))
-    yield _with_line(first, other=CONTEXT.add(first.cost.line.other, lost))
+    rest: dict[str, Any] = {"other": CONTEXT.add(line.other, lost)}
+    if listed is not None:
+        told = sum((row.cost.line.listed or ZERO for row in made), ZERO)
+        rest["listed"] = CONTEXT.add(line.listed or ZERO, CONTEXT.subtract(listed, told))
+    yield _with_line(first, **rest)
     yield from others
 
 
@@ -192,4 +201,5 @@ def _copied(project: int, day: date, row: _Row) -> tuple[Any, ...]:
         row.usage.spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
         line.tokens, line.unpriced_tokens,
         line.input, line.cache, line.output, line.other, line.total,
+        line.listed if line.currency else None,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation,
 
 from finops.money import PRECISION
 
-from .rates import RateCard
+from .rates import REQUEST, RateCard
 
 EXACT = Context(prec=PRECISION, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
 
@@ -56,6 +56,8 @@ class CostLine:
     other: Decimal = ZERO
     tokens: int = 0
     unpriced_tokens: int = 0
+    listed: Decimal | None = None
+    """The total at list prices; None where the list has no price for a part of it."""
 
     @property
     def total(self) -> Decimal:
@@ -104,7 +106,31 @@ def cost_of(usage: Mapping[str, int], card: RateCard | None, *, requests: int) -
         part = PART_OF[token_class]
         parts[part] = EXACT.add(parts[part], _per(rate, count, 6))
     other = ZERO if card.per_request is None else _per(card.per_request, requests, 3)
-    return CostLine(card.currency, **parts, other=other, tokens=tokens, unpriced_tokens=unpriced)
+    paid = EXACT.add(EXACT.add(parts["input"], parts["cache"]), EXACT.add(parts["output"], other))
+    listed = paid if card.is_at_list else _at_list(usage, card, requests)
+    return CostLine(
+        card.currency,
+        **parts,
+        other=other,
+        tokens=tokens,
+        unpriced_tokens=unpriced,
+        listed=listed,
+    )
+
+
+def _at_list(usage: Mapping[str, int], card: RateCard, requests: int) -> Decimal | None:
+    """What has a price, at the list's. Where only ours has one, the whole is unknown."""
+    total = ZERO
+    for token_class, count in usage.items():
+        if count and card.rate_of(token_class) is not None:
+            rate = card.list_rate_of(token_class)
+            if rate is None:
+                return None
+            total = EXACT.add(total, _per(rate, count, 6))
+    if card.per_request is None or not requests:
+        return total
+    fee = card.list_rate_of(REQUEST)
+    return None if fee is None else EXACT.add(total, _per(fee, requests, 3))
 
 
 def cost_of_spans(usage: Usage, card: RateCard | None) -> SpansCost:

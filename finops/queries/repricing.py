@@ -195,7 +195,7 @@ def _compare_usage(tally: _Tally, project: int, hours: Sequence[datetime], book:
     served = pool_providers()
     rates = BookRates(book, names_to_price(rows, served), store=False, resolve=True)
     for row in rows:
-        found, key = cost_of_row(row, rates, served), row[:7]
+        found, key = cost_of_row(project, row, rates, served), row[:7]
         tally.add(BILLED, key[3:5], 1, found.line.currency, found.line.total)
         pair = unpriced.setdefault(key, [NOTHING, NOTHING])
         pair[1] += Volume(found.unpriced_spans, found.line.unpriced_tokens)

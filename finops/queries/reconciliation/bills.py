@@ -20,7 +20,7 @@ from finops.models import BillMatch
 from finops.money import CONTEXT, MINOR_UNITS
 
 from ..amounts import ZERO, minus, plus
-from ..book import billed_months
+from ..book_coverage import billed_months
 from ..filters import Filters
 from ..stamp import Stamped, newest, notes
 from .facts import (

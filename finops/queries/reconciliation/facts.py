@@ -6,6 +6,9 @@ the quarter hour. Knows SQL; refuses to interpret: rows leave here as sums.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,10 +16,15 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
 from finops.costing.reconciling import CREDITS, OTHER, USAGE
 
 from ..book import COSTS, REQUEST_KINDS, believed, parameters, rows
 from ..filters import Filters, midnight
+
+log = logging.getLogger(__name__)
 
 
 class BillRow(NamedTuple):
@@ -85,16 +93,16 @@ KIND = f"""CASE WHEN l.charge_category = 'Credit' OR l.charge_class = 'Correctio
         WHEN l.charge_category = 'Usage' THEN '{USAGE}' ELSE '{OTHER}' END"""
 
 
-def bill_rows(
-    filters: Filters, months: Sequence[date], services: Iterable[tuple[str, str]]
-) -> list[BillRow]:
-    """Every line of these services in the complete bills believed in, summed."""
-    cost = COSTS[filters.metric].replace("d.", "l.")
-    wanted = list(services)
-    sql = f"""
-SELECT p.billing_month, l.provider_name, l.service_name, l.billing_currency,
-    (l.charge_period_start AT TIME ZONE %(zone)s)::date,
-    {KIND.replace("%(cost)s", cost)}, l.sku_id,
+PERIODS = """
+SELECT p.id, extract(epoch FROM p.known_from)::text
+FROM ingest_deliveryperiod p
+JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
+WHERE p.billing_month = ANY(%(months)s::date[]) AND {believed}
+ORDER BY p.id"""
+
+LINES = """
+SELECT p.id, p.billing_month, l.provider_name, l.service_name, l.billing_currency,
+    (l.charge_period_start AT TIME ZONE %(zone)s)::date, {kind}, l.sku_id,
     CASE WHEN l.charge_class = '' THEN l.charge_category
         ELSE l.charge_category || ', ' || lower(l.charge_class) END,
     l.consumed_unit, l.pricing_unit,
@@ -104,19 +112,72 @@ SELECT p.billing_month, l.provider_name, l.service_name, l.billing_currency,
     CASE WHEN count(l.pricing_quantity) = count(*) THEN sum(l.pricing_quantity) END,
     count(*) FILTER (WHERE l.charge_period_end - l.charge_period_start > interval '1 day')
 FROM ingest_deliveryperiod p
-JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
 JOIN ingest_bill_line l ON l.source_id = p.source_id AND l.billing_month = p.billing_month
     AND l.delivery_id = p.delivery_id AND l.period_id = p.id
 JOIN unnest(%(bill_provider)s::text[], %(bill_service)s::text[]) AS m (provider, service)
     ON m.provider = l.provider_name AND m.service = l.service_name
-WHERE p.billing_month = ANY(%(months)s::date[]) AND {believed(filters)}
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"""
+WHERE p.id = ANY(%(periods)s::bigint[])
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"""
+
+KEPT_S = 7 * 86400
+KEPT_FORM = 1
+"""Raised whenever a sum of the same lines would look different."""
+
+
+def bill_rows(
+    filters: Filters, months: Sequence[date], services: Iterable[tuple[str, str]]
+) -> list[BillRow]:
+    """Every line of these services in the complete bills believed in, summed.
+
+    The lines of a complete delivery never change, and there may be tens of thousands of them: the
+    sums of a period are kept, and only of a period that nobody has looked at are lines read.
+    """
+    wanted = sorted(services)
+    values = parameters(filters) | {"months": list(months)}
+    found = rows(PERIODS.format(believed=believed(filters)), values)
+    asked = [KEPT_FORM, filters.metric, filters.zone, wanted]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    keys = {pk: f"bill-sums:{pk}:{known_from}:{digest}" for pk, known_from in found}
+    kept = _kept(keys.values())
+    missing = [pk for pk, key in keys.items() if key not in kept]
+    if missing:
+        read = _line_sums(filters, wanted, missing)
+        _keep({keys[pk]: read[pk] for pk in missing})
+        kept |= {keys[pk]: read[pk] for pk in missing}
+    return [BillRow(*row) for key in keys.values() for row in kept[key]]
+
+
+def _line_sums(
+    filters: Filters, services: Sequence[tuple[str, str]], periods: list[int]
+) -> dict[int, list[tuple[Any, ...]]]:
+    cost = COSTS[filters.metric].replace("d.", "l.")
+    sql = LINES.format(kind=KIND.replace("%(cost)s", cost), cost=cost)
     values = parameters(filters) | {
-        "months": list(months),
-        "bill_provider": [provider for provider, _ in wanted],
-        "bill_service": [service for _, service in wanted],
+        "periods": periods,
+        "bill_provider": [provider for provider, _ in services],
+        "bill_service": [service for _, service in services],
     }
-    return [BillRow(*row) for row in rows(sql, values)]
+    found: dict[int, list[tuple[Any, ...]]] = {pk: [] for pk in periods}
+    for pk, *row in rows(sql, values):
+        found[pk].append(tuple(row))
+    return found
+
+
+def _kept(keys: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """Nothing while the cache is away: then the lines are read, as they are the first time."""
+    try:
+        found: dict[str, list[tuple[Any, ...]]] = cache.get_many(list(keys))
+    except (RedisError, OSError):
+        log.warning("The cache is away; bill lines are read again")
+        return {}
+    return found
+
+
+def _keep(sums: dict[str, list[tuple[Any, ...]]]) -> None:
+    try:
+        cache.set_many(sums, KEPT_S)
+    except (RedisError, OSError):
+        log.warning("The cache is away; sums of bill lines were not kept")
 
 
 SUMS = """c.model, c.currency, sum(c.cost), sum(c.tokens - c.unpriced_tokens)::bigint,
