@@ -1,0 +1,56 @@
+"""Budgets in one currency, for looking at them side by side.
+
+Knows the rate of the day on which each was computed. Refuses to judge by it: a budget stays in its
+own currency, and its state, its thresholds and its limit are of that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+
+from finops.costing.exchange import Conversion, Converter, times
+
+from .budgets import BudgetRow
+from .conversion import day_of, rates_into
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The figures of one budget, all at one rate."""
+
+    currency: str
+    rate: Decimal
+    spent: Decimal | None
+    amount: Decimal | None
+    expected: Decimal | None
+
+
+def converted(rows: Sequence[BudgetRow], to: str) -> tuple[dict[int, Converted], Conversion]:
+    """By budget; those without figures or without a rate are left out."""
+    zone = settings.ACCOUNTING_TIME_ZONE
+    days = {
+        row.budget.pk: day_of(row.current.evaluated_at, zone)
+        for row in rows
+        if row.current and not row.budget.is_paused
+    }
+    if not days:
+        return {}, Conversion(to, (), ())
+    codes = {row.budget.currency for row in rows}
+    converter = Converter(rates_into(to, codes, min(days.values()), max(days.values())))
+    found = {}
+    for row in rows:
+        now, day = row.current, days.get(row.budget.pk)
+        rate = converter.rate(row.budget.currency, day) if day else None
+        if now is not None and rate is not None:
+            found[row.budget.pk] = Converted(
+                to,
+                rate,
+                times(now.spent, rate),
+                times(now.amount, rate),
+                times(now.expected, rate),
+            )
+    return found, converter.told()
