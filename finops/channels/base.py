@@ -23,6 +23,8 @@ EVENT_WORDS = {
     "reminder": "Still open",
     "escalated": "Escalated",
     "acknowledged": "Acknowledged",
+    "snoozed": "Snoozed",
+    "flapping": "Flapping",
     "resolved": "Resolved",
     "test": "Test message",
 }
@@ -44,6 +46,10 @@ class Outgoing:
     link: str
     """Absolute; empty where nobody said what this installation's address is."""
     attempt: int
+    thread: str = ""
+    """The receiver's name of the alert's first message there; empty: this is the first."""
+    is_news: bool = True
+    """False: the first message shows something later already."""
 
     @property
     def headline(self) -> str:
@@ -65,6 +71,8 @@ class Taken:
     status_code: int | None
     excerpt: str = ""
     warning: str = ""
+    thread: str = ""
+    """The receiver's name of the alert's first message, where it keeps one thread per alert."""
 
 
 class SendError(Exception):
@@ -78,11 +86,13 @@ class SendError(Exception):
         status_code: int | None = None,
         retry_after_s: float | None = None,
         excerpt: str = "",
+        word: str = "",
     ) -> None:
+        """`word` is the receiver's own for it, where it has one."""
         super().__init__(problem)
         self.problem, self.meaning = problem, meaning
         self.status_code, self.retry_after_s = status_code, retry_after_s
-        self.excerpt = excerpt
+        self.excerpt, self.word = excerpt, word
 
 
 class BadConfig(ValueError):

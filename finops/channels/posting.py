@@ -42,7 +42,14 @@ class Answer:
     """Its beginning."""
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, ...]) -> Answer:
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    hidden: tuple[str, ...],
+    *,
+    keep_bytes: int = EXCERPT_BYTES,
+) -> Answer:
     """Whatever was answered. Raises SendError where nothing was.
 
     `hidden` is cut out of what is kept of the answer: a receiver may send back what it was sent.
@@ -51,7 +58,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, .
         outgoing.check_url(url)
         with outgoing.Deadline(TIMEOUT_S) as deadline:
             try:
-                return _post(url, body, headers, hidden)
+                return _post(url, body, headers, hidden, keep_bytes)
             except httpx.HTTPError as error:
                 host = httpx.URL(url).host
                 if deadline.has_passed or isinstance(error, httpx.TimeoutException):
@@ -63,7 +70,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, .
         raise SendError(str(refused)) from refused
 
 
-def _post(url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, ...]) -> Answer:
+def _post(
+    url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, ...], keep_bytes: int
+) -> Answer:
     timeout = httpx.Timeout(TIMEOUT_S, connect=min(outgoing.CONNECT_TIMEOUT_S, TIMEOUT_S))
     with (
         httpx.Client(
@@ -77,20 +86,20 @@ def _post(url: str, body: bytes, headers: Mapping[str, str], hidden: tuple[str, 
         ) as response,
     ):
         wait_s = retry_after_s(response.headers.get("retry-after", ""), datetime.now(UTC))
-        return Answer(response.status_code, wait_s, _beginning(response, hidden))
+        return Answer(response.status_code, wait_s, _beginning(response, hidden, keep_bytes))
 
 
-def _beginning(response: httpx.Response, hidden: tuple[str, ...]) -> str:
+def _beginning(response: httpx.Response, hidden: tuple[str, ...], most: int) -> str:
     kept = b""
     try:
         for part in response.iter_raw():
             kept += part
-            if len(kept) >= EXCERPT_BYTES:
+            if len(kept) >= most:
                 break
     except httpx.HTTPError:
         # The status is what counts, and it is here: a body that never ends changes nothing.
         kept += b" ..."
-    text = kept[:EXCERPT_BYTES].decode("utf-8", "replace").replace("\0", "")
+    text = kept[:most].decode("utf-8", "replace").replace("\0", "")
     for secret in hidden:
         text = text.replace(secret, "(secret)")
     return text.strip()

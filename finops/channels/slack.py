@@ -115,6 +115,19 @@ def word_of(text: str) -> str:
 
 def payload_of(message: Outgoing) -> dict[str, Any]:
     """The whole message, within every limit of Block Kit."""
+    blocks = blocks_of(message)
+    if buttons := open_button(message):
+        blocks.append({"type": "actions", "elements": buttons})
+    return {"text": fallback_of(message), "blocks": blocks}
+
+
+def fallback_of(message: Outgoing) -> str:
+    """For notifications, and for whoever shows no blocks."""
+    return escaped(f"{message.headline}. {message.text}", SECTION_LENGTH)
+
+
+def blocks_of(message: Outgoing) -> list[dict[str, Any]]:
+    """What it says, without anything to press."""
     blocks: list[dict[str, Any]] = [
         {
             "type": "header",
@@ -125,22 +138,21 @@ def payload_of(message: Outgoing) -> dict[str, Any]:
         blocks.append({"type": "section", "text": literal(message.text, SECTION_LENGTH)})
     blocks += figures_of(message.figures)
     blocks.append({"type": "context", "elements": [literal(context_of(message), FIELD_LENGTH)]})
-    if message.link and len(message.link) <= URL_LENGTH:
-        blocks.append(
-            {
-                "type": "actions",
-                "elements": [
-                    {
-                        "type": "button",
-                        "text": {"type": "plain_text", "text": "Open in Breakeven"},
-                        "url": message.link,
-                        "action_id": "open",
-                    }
-                ],
-            }
-        )
-    fallback = escaped(f"{message.headline}. {message.text}", SECTION_LENGTH)
-    return {"text": fallback, "blocks": blocks}
+    return blocks
+
+
+def open_button(message: Outgoing) -> list[dict[str, Any]]:
+    """One, or none where nobody said what this installation's address is."""
+    if not message.link or len(message.link) > URL_LENGTH:
+        return []
+    return [
+        {
+            "type": "button",
+            "text": {"type": "plain_text", "text": "Open in Breakeven"},
+            "url": message.link,
+            "action_id": "open",
+        }
+    ]
 
 
 def figures_of(figures: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from finops.models import Alert, AlertRule, Silence
 from finops.models.alerts import ESCALATED, OPEN, REMINDED, RETURNED, SENT_LATE, SNOOZED
 
 from .findings import rule_of, rules
+from .flapping import settle
 from .telling import note, wait_turn
 
 NOTES = {
@@ -28,6 +29,7 @@ NOTES = {
 
 def attend(now: datetime) -> int:
     """How many alerts moved or were told again."""
+    settled = settle(now)
     waiting = Alert.objects.filter(Q(state=OPEN) | Q(state=SNOOZED, snoozed_until__lte=now))
     by_kind = {rule.kind: rule for rule in rules()}
     silences = list(Silence.objects.filter(starts_at__lte=now, ends_at__gt=now))
@@ -36,7 +38,7 @@ def attend(now: datetime) -> int:
         for alert in waiting.order_by("pk")
         if due_act(alert, by_kind[alert.kind], silences, now)
     ]
-    return sum(_attend_one(pk, silences, now) for pk in due)
+    return settled + sum(_attend_one(pk, silences, now) for pk in due)
 
 
 def due_act(alert: Alert, rule: AlertRule, silences: Sequence[Silence], now: datetime) -> str:

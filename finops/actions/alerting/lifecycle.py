@@ -1,7 +1,7 @@
 """Alerts as producers raise and resolve them. Knows one alert for each kind and key.
 
-Works in the caller's transaction. Refuses to open a second alert for a thing that has one, and to
-bring back by itself what a person resolved while it goes on unchanged.
+Works in the caller's transaction. Refuses to open a second alert for a thing that has one, or had
+one a moment ago, and to bring back by itself what a person resolved while it goes on unchanged.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.db import transaction
 from finops.models import Alert, User
 from finops.models.alerts import OPEN, OPENED, RESOLVED, ROSE
 
+from . import flapping
 from .findings import Finding, is_worse
 from .telling import note, wait_turn
 
@@ -22,13 +23,16 @@ ENDED_BY_ITSELF = "It is over."
 
 def raise_(finding: Finding, now: datetime) -> Alert:
     """1. Take the turn, so that two raisers at once make one alert.
-    2. None that is not resolved: open one, unless a person resolved this very thing.
-    3. Else say what is seen now, and tell channels again only if it grew worse.
+    2. It was over only now: the same alert goes on; see `flapping`.
+    3. None that is not resolved: open one, unless a person resolved this very thing.
+    4. Else say what is seen now, and tell channels again only if it grew worse.
     """
     with transaction.atomic():
         wait_turn()
         alert = _newest(finding.kind, finding.key)
-        if alert is None or (alert.state == RESOLVED and _is_new(alert, finding)):
+        if alert is not None and alert.state == RESOLVED and flapping.continues(alert, now):
+            flapping.reopen(alert, finding, now)
+        elif alert is None or (alert.state == RESOLVED and _is_new(alert, finding)):
             return _open(finding, now)
         return _seen(alert, finding, now)
 
@@ -59,8 +63,13 @@ def resolve_all_but(kind: str, keys: Iterable[str], why: str, now: datetime) -> 
 def close(alert: Alert, why: str, now: datetime, *, by: User | None = None, name: str = "") -> None:
     alert.state, alert.snoozed_until = RESOLVED, None
     alert.resolved_at, alert.resolved_by, alert.why = now, by, why
+    # A person who resolves it is heard at once, however often it came and went.
+    alert.is_flapping = alert.is_flapping and not name
     alert.save(
-        update_fields=["state", "snoozed_until", "resolved_at", "resolved_by", "why", "holds"]
+        update_fields=[
+            *("state", "snoozed_until", "resolved_at", "resolved_by", "why", "holds"),
+            "is_flapping",
+        ]
     )
     note(alert, RESOLVED, now, by=by, name=name, text=why)
 

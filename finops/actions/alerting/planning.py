@@ -24,6 +24,7 @@ from .handling import Refused
 
 MANAGE = "finops.manage_alerts"
 LEAST_S, MOST_S = 300, 30 * 86_400
+LEAST_QUIET_S, MOST_QUIET_S = 60, 86_400
 LONGEST_SILENCE = timedelta(days=366)
 LONGEST_REASON = 500
 
@@ -42,6 +43,7 @@ class RuleChange:
     remind_every_s: int | None
     escalate_after_s: int | None
     escalation_channel_ids: tuple[int, ...]
+    quiet_s: int | None
 
 
 def change_rule(kind: str, wanted: RuleChange, *, by: User | None, via: str) -> AlertRule:
@@ -68,6 +70,8 @@ def _check_rule(wanted: RuleChange) -> None:
         value = getattr(wanted, name)
         if value is not None and not LEAST_S <= value <= MOST_S:
             raise Refused(name, "Use from 5 minutes to 30 days, or nothing for never.")
+    if wanted.quiet_s is not None and not LEAST_QUIET_S <= wanted.quiet_s <= MOST_QUIET_S:
+        raise Refused("quiet_s", "Use 1 minute to 1 day, or nothing for a new alert each time.")
     for name in ("channel_ids", "escalation_channel_ids"):
         ids = set(getattr(wanted, name))
         there = Channel.objects.filter(pk__in=ids).exclude(state=REMOVED)
@@ -86,6 +90,7 @@ def _rule_told(rule: RuleChange | AlertRule) -> dict[str, Any]:
         "remind_every_s": rule.remind_every_s,
         "escalate_after_s": rule.escalate_after_s,
         "escalation_channel_ids": list(rule.escalation_channel_ids),
+        "quiet_s": rule.quiet_s,
     }
 
 

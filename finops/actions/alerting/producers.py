@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.urls import reverse
 
-from finops.models.alerts import ANOMALY, SOURCE_LAG, UNPRICED
+from finops.actions.watch_rules import watch_thresholds
+from finops.models import Alert
+from finops.models.alerts import ANOMALY, CRITICAL, SOURCE_LAG, UNPRICED, VERDICT
 from finops.queries import watched
 from finops.queries.watched import MOST_MODELS, Silent, Unexpected, Unpriced
 from finops.templatetags import words
 
 from .due import attend
 from .findings import Finding, default_severity
-from .lifecycle import raise_, resolve_all_but
+from .lifecycle import raise_, resolve, resolve_all_but
 
 log = logging.getLogger(__name__)
+
+VERDICTS_HOLD = timedelta(days=7)
 
 
 def watch(now: datetime) -> int:
@@ -160,9 +164,21 @@ def _costs_of(found: Unexpected) -> dict[str, str]:
     return query
 
 
+# Verdicts, which other rooms raise
+
+
+def end_verdicts(now: datetime) -> int:
+    """They are news: after a week they are over. What cannot be rolled back stays."""
+    old = Alert.objects.filter(kind=VERDICT, holds=True, last_seen_at__lt=now - VERDICTS_HOLD)
+    keys = list(old.exclude(severity=CRITICAL).order_by("pk").values_list("key", flat=True))
+    return sum(resolve(VERDICT, key, "A week has passed.", now) for key in keys)
+
+
 JOBS: tuple[Callable[[datetime], int], ...] = (
     watch_unpriced,
     watch_sources,
     watch_anomalies,
+    watch_thresholds,
+    end_verdicts,
     attend,
 )

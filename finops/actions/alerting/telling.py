@@ -9,17 +9,21 @@ from datetime import datetime
 
 from finops.actions import channels
 from finops.audit import take_turn
-from finops.models import Alert, AlertEvent, User
+from finops.models import Alert, AlertEvent, Channel, User
 from finops.models.alerts import (
     ACKNOWLEDGED,
     ESCALATED,
     OPENED,
     REMINDED,
+    REOPENED,
     RESOLVED,
     RETURNED,
     ROSE,
     SENT_LATE,
+    SETTLED,
+    SNOOZED,
 )
+from finops.models.channels import SLACK_APP
 
 from .findings import rule_of, silence_over
 
@@ -31,10 +35,18 @@ WORDS_TO_CHANNELS = {
     ROSE: "escalated",
     ESCALATED: "escalated",
     ACKNOWLEDGED: "acknowledged",
+    SNOOZED: "snoozed",
+    REOPENED: "flapping",
     RESOLVED: "resolved",
+    SETTLED: "resolved",
 }
 CALLS = frozenset({OPENED, SENT_LATE, RETURNED, REMINDED, ROSE, ESCALATED})
 """What asks somebody to look; the rest only closes what these began."""
+
+
+SWINGS = frozenset({RESOLVED, REOPENED})
+SHOWN_ONLY = frozenset({SNOOZED})
+"""News only where the message about the alert can be changed; nobody is written to for it."""
 
 
 def wait_turn() -> None:
@@ -70,6 +82,8 @@ def tell(alert: Alert, act: str, at: datetime, text: str) -> tuple[int, ...]:
     to = listeners(alert, act)
     if word is None or not to or is_quiet(alert, act, at):
         return ()
+    if act in SHOWN_ONLY:
+        to = tuple(Channel.objects.filter(pk__in=to, kind=SLACK_APP).values_list("pk", flat=True))
     notice = channels.Notice(
         alert_id=alert.ref,
         event=word,
@@ -89,9 +103,14 @@ def tell(alert: Alert, act: str, at: datetime, text: str) -> tuple[int, ...]:
 
 
 def is_quiet(alert: Alert, act: str, at: datetime) -> bool:
-    """A channel that never heard of an alert is not told either that it ended."""
-    if act not in CALLS:
-        return alert.told_at is None
+    """A channel that never heard of an alert is not told either that it ended.
+
+    While an alert comes and goes, channels hear neither: that it flaps was told once.
+    """
+    if act not in CALLS and (alert.told_at is None or (alert.is_flapping and act in SWINGS)):
+        return True
+    if act not in CALLS and act != REOPENED:
+        return False
     return silence_over(alert, at) is not None
 
 

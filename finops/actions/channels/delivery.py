@@ -15,7 +15,7 @@ from django.conf import settings
 
 from finops.channels import SENDERS, secret
 from finops.channels.base import Outgoing, SendError, Taken
-from finops.models import Message
+from finops.models import Message, SlackThread
 from ingest import encryption, failpoints
 
 from .outbox import Held, Outcome, claim, record
@@ -60,6 +60,8 @@ def _sent(held: Held) -> Taken | SendError:
 
 def outgoing_of(message: Message) -> Outgoing:
     told: Mapping[str, Any] = message.payload
+    thread = SlackThread.objects.filter(channel=message.channel_id, alert_id=message.alert_id)
+    begun = thread.first()
     return Outgoing(
         public_id=str(message.public_id),
         alert_id=told["alert_id"],
@@ -72,6 +74,9 @@ def outgoing_of(message: Message) -> Outgoing:
         at=datetime.fromisoformat(told["at"]),
         link=link(told["url_path"]),
         attempt=message.attempts,
+        thread=begun.ts if begun else "",
+        # Sent again by hand, an older event does not hide what the first message shows now.
+        is_news=begun is None or message.at >= begun.shown_at,
     )
 
 

@@ -103,14 +103,15 @@ def change(
 
 
 def rotate(channel: Channel, given: Mapping[str, Any], *, by: User | None, via: str) -> str:
-    """Another secret: Slack's new URL, which is given, or a new key, which is returned this once.
+    """Another secret: Slack's, which is given, or a new key, which is returned this once.
 
     The old key goes on signing beside the new one for a day. Raises Refused.
     """
+    if channel.secret is None and channel.state != REMOVED:
+        raise Refused("secret", "This channel has no secret of its own.")
+    # Before the row is held: a Slack app's token is tried at Slack.
+    fresh = _sound(lambda: SENDERS[channel.kind].check_secret(given))
     with _held(channel) as row:
-        if row.secret is None:
-            raise Refused("secret", "This channel has no secret of its own.")
-        fresh = _sound(lambda: SENDERS[row.kind].check_secret(given))
         if row.kind == WEBHOOK:
             fresh = with_new_key(secret.opened(row), timezone.now())
         Channel.objects.filter(pk=row.pk).update(secret=secret.locked(fresh))

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 DELIVER = "finops.tasks.deliver"
 
-EVENTS = ("opened", "reminder", "escalated", "acknowledged", "resolved")
+EVENTS = ("opened", "reminder", "escalated", "acknowledged", "snoozed", "flapping", "resolved")
 SEVERITIES = ("info", "warning", "critical")
 
 

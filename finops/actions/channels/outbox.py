@@ -6,9 +6,7 @@ the oldest first. Refuses to send: see `delivery`.
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,10 +19,11 @@ from django.db.models.functions import Now
 from finops import audit
 from finops.channels import SENDERS
 from finops.channels.base import LATER, OFF, SendError, Taken
-from finops.models import Attempt, Channel, Message
+from finops.models import Attempt, Channel, Message, SlackPress, SlackThread
 from finops.models.channels import ACTIVE, DISABLED, FAILED, NOT_DELIVERED, SENT, WAITING
 from ingest.nudge import nudge
 
+from . import holders
 from .notices import DELIVER
 
 LEASE = timedelta(seconds=60)
@@ -64,7 +63,7 @@ class Outcome:
 
 def lease() -> dict[str, Any]:
     return {
-        "lease_holder": f"{socket.gethostname()}:{os.getpid()}"[:100],
+        "lease_holder": holders.me(),
         "lease_expires_at": Now() + LEASE,
     }
 
@@ -117,6 +116,8 @@ def record(held: Held, outcome: Outcome) -> bool:
             return False
         _log(held, outcome)
         mine.update(**_changes(message, result), lease_holder="", lease_expires_at=None)
+        if isinstance(result, Taken) and result.thread:
+            _keep_thread(message, result.thread)
         _pace(channel, result)
         if isinstance(result, SendError) and result.meaning == OFF:
             switch_off(channel, result.problem)
@@ -147,6 +148,13 @@ def _log(held: Held, outcome: Outcome) -> None:
         problem=failed.problem[:LENGTH] if failed else "",
         response_excerpt=(warning or result.excerpt)[:300],
     )
+
+
+def _keep_thread(message: Message, ts: str) -> None:
+    at = {"channel_id": message.channel_id, "alert_id": message.alert_id}
+    held = SlackThread.objects.filter(**at).first()
+    shown_at = message.at if held is None else max(message.at, held.shown_at)
+    SlackThread.objects.update_or_create(**at, defaults={"ts": ts, "shown_at": shown_at})
 
 
 def _changes(message: Any, result: Taken | SendError) -> dict[str, Any]:
@@ -216,6 +224,7 @@ def put_back(messages: QuerySet[Message]) -> int:
 
 def sweep() -> int:
     """Nudge again for every channel whose next message is due; how many channels there were."""
+    release_left_behind()
     for channel in Channel.objects.exclude(state=ACTIVE).filter(messages__state=WAITING).distinct():
         with transaction.atomic():
             settle(Channel.objects.select_for_update(no_key=True).get(pk=channel.pk))
@@ -223,6 +232,25 @@ def sweep() -> int:
     for pk in due:
         nudge(DELIVER, pk)
     return len(due)
+
+
+def release_left_behind() -> int:
+    """Take messages back from workers of this machine that are gone: no lease is waited out."""
+    under_way = Message.objects.filter(state=WAITING, lease_expires_at__gt=Now())
+    count = 0
+    for pk, channel_id, epoch, holder in under_way.values_list(
+        "pk", "channel_id", "epoch", "lease_holder"
+    ):
+        if not holders.is_gone(holder):
+            continue
+        with transaction.atomic():
+            Channel.objects.select_for_update(no_key=True).get(pk=channel_id)
+            message = Message.objects.filter(pk=pk, epoch=epoch, lease_holder=holder).first()
+            if message is not None:
+                _bury(message)
+                Message.objects.filter(pk=pk).update(lease_holder="", lease_expires_at=None)
+                count += 1
+    return count
 
 
 def due_channels() -> list[int]:
@@ -248,4 +276,6 @@ def forget_old() -> int:
         # Each log with its message: neither is ever changed, both go together.
         Attempt.objects.filter(message__in=pks).delete()
         Message.objects.filter(pk__in=pks).delete()
+        SlackThread.objects.filter(shown_at__lt=Now() - KEPT_FOR).delete()
+        SlackPress.objects.filter(at__lt=Now() - KEPT_FOR).delete()
     return len(pks)
