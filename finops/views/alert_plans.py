@@ -28,6 +28,7 @@ RULE_COLUMNS = (
     Column("Severity"),
     Column("Remind"),
     Column("Escalate"),
+    Column("Over and back", help="Within this time it is the same alert, told once as flapping"),
     Column("Changed"),
 )
 
@@ -103,6 +104,7 @@ def rule_cells(rule: AlertRule, names: dict[int, str], may_change: bool) -> tupl
         words_cell(rule.severity),
         seconds_cell(rule.remind_every_s, "every"),
         escalation_cell(rule, names),
+        seconds_cell(rule.quiet_s, "the same within", "each time a new alert"),
         time_cell(rule.changed_at),
     )
 
@@ -124,9 +126,9 @@ def named(ids: list[int], names: dict[int, str]) -> str:
     return ", ".join(names[pk] for pk in ids if pk in names)
 
 
-def seconds_cell(seconds: int | None, word: str) -> Cell:
+def seconds_cell(seconds: int | None, word: str, none: str = "never") -> Cell:
     if seconds is None:
-        return Cell("never", "")
+        return Cell(none, "")
     return Cell(f"{word} {words.seconds(seconds)}", str(seconds))
 
 

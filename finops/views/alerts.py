@@ -190,7 +190,11 @@ def frame(view: View, **context: Any) -> HttpResponse:
     wanted, user = wanted_of(view), view.request.user
     is_history = view.extra.get("tab") == "history"
     table = context["table"]
-    links = (("alert-rules", "Rules"), ("alert-silences", "Silences"))
+    links = (
+        ("watch-rules", "Watch rules"),
+        ("alert-rules", "Rules"),
+        ("alert-silences", "Silences"),
+    )
     return page(
         view,
         "finops/alerts.html",
@@ -301,9 +305,17 @@ def facts(alert: Alert) -> list[tuple[str, str]]:
         ("Opened", words.when_text(alert.opened_at)),
         ("Last seen", words.when_text(alert.last_seen_at)),
         ("Seen", f"{words.count(alert.times_seen)} times" if alert.times_seen > 1 else "once"),
+        *([("Was over and came again", came_again(alert))] if alert.swings else []),
         ("Owner", alert.owner.get_username() if alert.owner else "nobody named"),
         ("Key", alert.key),
     ]
+
+
+def came_again(alert: Alert) -> str:
+    """Within its rule's quiet time: otherwise it would be another alert."""
+    times = f"{words.count(alert.swings)} times" if alert.swings > 1 else "once"
+    flaps = "; channels hear of it when it holds still" if alert.is_flapping else ""
+    return f"{times}, last {words.when_text(alert.swung_at)}{flaps}"
 
 
 def address_of(alert: Alert) -> str:

@@ -30,6 +30,8 @@ ACT_WORDS = {
     "acknowledged": "Acknowledged",
     "snoozed": "Snoozed",
     "resolved": "Resolved",
+    "reopened": "Came again",
+    "settled": "Holds still",
 }
 MESSAGE_WORDS = {
     "waiting": ("on its way", "warn"),
@@ -82,7 +84,7 @@ def project_cell(alert: Alert) -> Cell:
 def state_cell(alert: Alert, silence: Silence | None) -> Cell:
     said = STATE_WORDS[alert.state].lower()
     value = f"{alert.state}, silenced" if silence else alert.state
-    note = f"silenced: {silence.why}" if silence else ""
+    note = f"silenced: {silence.why}" if silence else "flapping" if alert.is_flapping else ""
     return Cell(said, value, said, note=note, tone="good" if alert.state == "resolved" else "")
 
 

@@ -15,6 +15,7 @@ DOORS = {
     "api": "through the API",
     "admin": "in the admin pages",
     "command": "by a command",
+    "slack": "in Slack",
     "system": "by itself",
 }
 FINGERPRINT = re.compile(r"[0-9a-f]{24,}")

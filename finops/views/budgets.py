@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -13,6 +15,7 @@ from finops import access
 from finops.actions import budgets as actions
 from finops.budget_forms import BudgetForm
 from finops.queries import budgets as queries
+from finops.queries.budget_conversion import converted
 from finops.queries.budget_figures import Told, told
 from finops.queries.budgets import STATES_SHOWN, BudgetRow
 from finops.queries.filters import today
@@ -28,9 +31,10 @@ from .budgets_tables import (
     history_table,
     threshold_table,
 )
+from .currencies import Said, convert_choices, said
 from .event_marks import marked, marks_of
 from .page import Action, Choice, View, csv_action, link, needs, page
-from .tables import csv_response
+from .tables import Table, csv_response
 
 READ = "finops.view_spend"
 PAGE_SIZE = 50
@@ -48,7 +52,8 @@ def show(request: HttpRequest) -> HttpResponse:
     # A page of many can be sorted by nothing but what it is cut by.
     is_whole = found.next is None and not cursor
     may_set = access.anywhere(request.user, actions.MANAGE)
-    table = budget_table(found.rows, names(request), view.extra.get("sort", "") if is_whole else "")
+    sort = view.extra.get("sort", "") if is_whole else ""
+    table, conversion = table_of(view, found, sort)
     return page(
         view,
         "finops/budgets.html",
@@ -61,6 +66,8 @@ def show(request: HttpRequest) -> HttpResponse:
             csv_action(view, "budgets-csv", cursor="") if found.rows else None,
         ],
         with_bar=False,
+        converts=convert_choices(view, [row.budget.currency for row in found.rows]),
+        conversion=conversion,
         is_empty=not every,
         may_set=may_set,
         table=table.linked(lambda sort: view.url(sort=sort), "name") if is_whole else table,
@@ -81,8 +88,20 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request, *NAMES)
     found = found_of(view, queries.budgets(request.user), limit=EVERY_BUDGET)
-    table = budget_table(found.rows, names(request), view.extra.get("sort", ""))
+    table, _ = table_of(view, found, view.extra.get("sort", ""))
     return csv_response(table, "budgets.csv")
+
+
+def table_of(view: View, found: queries.BudgetPage, sort: str) -> tuple[Table, Said | None]:
+    """In another currency beside their own, when that is asked."""
+    to = view.filters.convert
+    if not to:
+        return budget_table(found.rows, names(view.request), sort), None
+    amounts, conversion = converted(found.rows, to)
+    table = budget_table(found.rows, names(view.request), sort, to, amounts)
+    told = said(view, {}, conversion)
+    title = f"Also in {to}, at the rate of the day each was computed; it counts in its own currency"
+    return table, replace(told, title=title)
 
 
 @needs(actions.MANAGE)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from django.urls import reverse
@@ -14,6 +15,7 @@ from finops import charts
 from finops.costing.budget_states import share
 from finops.models import Budget, BudgetCrossing, BudgetPeriod, BudgetThreshold
 from finops.models.budgets import ADJUSTING, FIXED, PLANNED
+from finops.queries.budget_conversion import Converted
 from finops.queries.budget_figures import Course, Figures, Told
 from finops.queries.budgets import BudgetRow
 from finops.templatetags import words
@@ -89,15 +91,43 @@ def period_said(budget: Budget) -> str:
     return PERIOD_LABELS[budget.period]
 
 
-def budget_table(rows: Sequence[BudgetRow], names: Mapping[str, str], sort: str = "") -> Table:
+def budget_table(
+    rows: Sequence[BudgetRow],
+    names: Mapping[str, str],
+    sort: str = "",
+    to: str = "",
+    converted: Mapping[int, Converted] = MappingProxyType({}),
+) -> Table:
+    """With `to`, what was spent of how much stands in that currency as well."""
+    extra = (Column(f"Spent, {to}", number=True), Column(f"Amount, {to}", number=True))
+    made = [
+        _beside(
+            _budget_cells(row, names),
+            _converted_cells(converted.get(row.budget.pk), to) if to else (),
+        )
+        for row in rows
+    ]
     table = Table(
         "budgets",
         "Budgets",
-        COLUMNS,
-        tuple(Row(_budget_cells(row, names)) for row in rows),
+        _beside(COLUMNS, extra if to else ()),
+        tuple(Row(cells) for cells in made),
         empty="No budget like this. Drop a filter.",
     )
     return table.sorted_by(sort)
+
+
+def _beside(own: tuple[Any, ...], others: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Other currencies stand behind the column that names the budget's own."""
+    at = [column.label for column in COLUMNS].index("Currency") + 1
+    return (*own[:at], *others, *own[at:])
+
+
+def _converted_cells(found: Converted | None, to: str) -> tuple[Cell, ...]:
+    return (
+        money_cell(found.spent if found else None, to),
+        money_cell(found.amount if found else None, to),
+    )
 
 
 def _budget_cells(row: BudgetRow, names: Mapping[str, str]) -> tuple[Cell, ...]:

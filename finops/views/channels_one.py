@@ -12,9 +12,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from finops.actions.channels import managing
+from finops.actions.channels import delivery, managing
 from finops.actions.channels.outbox import TEST
-from finops.channel_forms import SlackUrlForm
+from finops.channel_forms import NewSecretForm
 from finops.channels import SENDERS
 from finops.channels.base import EVENT_WORDS
 from finops.models import Attempt, Message
@@ -27,6 +27,7 @@ from finops.models.channels import (
     REMOVED,
     SENT,
     SLACK,
+    SLACK_APP,
     WAITING,
     WEBHOOK,
 )
@@ -39,6 +40,8 @@ from .page import Action, Choice, View, needs, page
 from .tables import NONE, Cell, Column, Row, Table, count_cell, csv_response, time_cell, words_cell
 
 MANAGE = "finops.manage_channels"
+GIVEN = (SLACK, SLACK_APP)
+"""Kinds whose secret people bring; of a webhook it is made here."""
 PAGE_SIZE = 50
 EVERY_MESSAGE = 10_000
 STATES = {
@@ -111,7 +114,7 @@ def channel_page(
     row: ChannelRow,
     *,
     key: NewKey | None = None,
-    slack_form: SlackUrlForm | None = None,
+    slack_form: NewSecretForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     channel, state = row.channel, state_of(view)
@@ -141,7 +144,11 @@ def channel_page(
         is_there=is_there,
         key=key,
         is_webhook=channel.kind == WEBHOOK,
-        slack_form=(slack_form or SlackUrlForm()) if channel.kind == SLACK and is_there else None,
+        slack_actions=actions_address(view) if channel.kind == SLACK_APP and is_there else "",
+        slack_form=(slack_form or NewSecretForm(channel.kind))
+        if channel.kind in GIVEN and is_there
+        else None,
+        secret_said="webhook URL" if channel.kind == SLACK else "token and signing secret",
         slack_form_is_open=slack_form is not None,
         table=message_table(listed.rows, state),
         states=[
@@ -170,6 +177,12 @@ def facts(row: ChannelRow) -> list[tuple[str, str]]:
     if channel.paused_until is not None and channel.state == ACTIVE:
         said.insert(2, ("No message before", words.when_text(channel.paused_until)))
     return said
+
+
+def actions_address(view: View) -> str:
+    """Where Slack tells of buttons, as the world reaches it."""
+    path = reverse("finops:slack-actions")
+    return delivery.link(path) or view.request.build_absolute_uri(path)
 
 
 def message_table(rows: tuple[Message, ...], state: str = "") -> Table:
@@ -310,21 +323,21 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     demand(request, MANAGE)
     view = View.of(request)
     channel = found(pk).channel
-    form = SlackUrlForm(request.POST) if channel.kind == SLACK else None
+    form = NewSecretForm(channel.kind, request.POST) if channel.kind in GIVEN else None
     if form is not None and not form.is_valid():
         return channel_page(view, found(pk), slack_form=form, status=422)
     try:
-        given = {"url": form.cleaned_data["url"]} if form else {}
+        given = form.cleaned_data if form else {}
         key = managing.rotate(channel, given, by=request.user, via="page")
     except managing.Refused as refused:
         if form is None:
             messages.error(request, refused.message)
             return back(pk)
-        form.add_error("url" if refused.field == "url" else None, refused.message)
+        form.refuse(refused)
         return channel_page(view, found(pk), slack_form=form, status=422)
     if key:
         return channel_page(view, found(pk), key=NewKey(key, old_holds=True), status=201)
-    messages.success(request, f"“{channel.name}” uses the new webhook from now on.")
+    messages.success(request, f"“{channel.name}” uses the new secret from now on.")
     return back(pk)
 
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from finops import charts
 from finops.queries.amounts import Spend, SpendTable
+from finops.queries.course import month_course
 from finops.queries.filters import BASES, FIELDS, GROUPS, METRICS, Filters
 from finops.queries.spend import (
     OTHER,
@@ -18,18 +19,24 @@ from finops.queries.spend import (
 )
 from finops.templatetags import words
 
+from .costs_days import day_hrefs, provisional_from, series_table, unpriced
+from .costs_lines import lines_href
+from .costs_month import month_chart, month_table
+from .currencies import currency_context
 from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
     count_figure,
     known_cost,
+    known_total,
     late_said,
     money_figure,
     point_label,
     provisional_badge,
     stamped,
     unit_figure,
+    why_no_total,
 )
 from .page import (
     GROUP_LABELS,
@@ -37,7 +44,6 @@ from .page import (
     Choice,
     View,
     csv_action,
-    currency_choices,
     group_said,
     needs,
     page,
@@ -82,12 +88,16 @@ TOP = 7
 """Groups drawn by name; with the rest they fill the eight colours."""
 
 HOURLY_UP_TO_DAYS = 2
+MONTH = "month"
+DAYS = "days"
+CHARTS = (("", "Per day"), (MONTH, "Month added up"))
+"""Value of `chart` in the URL and its name."""
 
 
 @needs("finops.view_spend")
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    view = View.of(request, "sort")
+    view = View.of(request, "sort", "chart")
     filters = grouped(view.filters)
     total, table, series = spend_page(filters, step(filters), TOP)
     return page(
@@ -100,31 +110,60 @@ def show(request: HttpRequest) -> HttpResponse:
             if filters.bills
             else None,
             csv_action(view, "costs-csv"),
+            chart_file(view),
         ],
         as_of=total.as_of,
         is_sample=total.is_sample,
         can_compare=True,
-        currencies=currency_choices(view, total.others),
+        **currency_context(view, total.others, total.conversion),
         has_charts=True,
         can_look_back=filters.bills and filters.basis != "usage",
         figures=figures(total, table, filters),
-        chart=marked(cost_chart(series, table, view, filters), series.points, marks_of(filters)),
+        chart=month_chart(month_course(filters, request.user))
+        if view.extra.get("chart") == MONTH
+        else marked(cost_chart(series, table, view, filters), series.points, marks_of(filters)),
+        chart_choices=chart_choices(view),
         table=cost_table(table, view, filters),
         groups=group_choices(filters, groups_for(filters)),
         second_groups=second_choices(filters, groups_for(filters)),
         kept=view.pairs(filters, "group_by"),
         bases=basis_choices(view) if filters.bills else (),
-        metrics=metric_choices(view) if filters.bills and filters.basis != "usage" else (),
+        metrics=metric_choices(view),
     )
 
 
 @needs("finops.view_spend")
 @require_safe
 def as_csv(request: HttpRequest) -> HttpResponse:
-    view = View.of(request, "sort")
+    """The groups; with `what=days` or `what=month` the table behind the chart."""
+    view = View.of(request, "sort", "what")
     filters = grouped(view.filters)
-    table = cost_table(spend_by(filters), view, filters)
-    return csv_response(table, f"costs-{filters.start}-{filters.end}.csv")
+    if view.extra.get("what") == MONTH:
+        course = month_course(filters, request.user)
+        name = f"costs-{course.month:%Y-%m}-added-up.csv"
+        return csv_response(month_table(course), name, filters, course)
+    if view.extra.get("what") == DAYS:
+        _, table, series = spend_page(filters, step(filters), TOP)
+        name = f"costs-over-time-{filters.start}-{filters.end}.csv"
+        return csv_response(series_table(series, unpriced(table)), name, filters, series)
+    found = spend_by(filters)
+    name = f"costs-{filters.start}-{filters.end}.csv"
+    return csv_response(cost_table(found, view, filters), name, filters, found)
+
+
+def chart_choices(view: View) -> list[Choice]:
+    chosen = view.extra.get("chart", "")
+    return [
+        Choice(label, href=view.url(chart=value), current=value == chosen)
+        for value, label in CHARTS
+    ]
+
+
+def chart_file(view: View) -> Action:
+    """The table behind the chart that is shown."""
+    what = MONTH if view.extra.get("chart") == MONTH else DAYS
+    said = "Month added up, CSV" if what == MONTH else "Over time, CSV"
+    return Action(said, view.to("costs-csv", what=what), "download", download=True)
 
 
 def grouped(filters: Filters) -> Filters:
@@ -147,14 +186,17 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
     note = words.sentence(change) if filters.compare else ""
     if others:
         note += f" Beside it, not added: {', '.join(others)}."
+    if filters.metric == "list" and total.unknown_bill_lines:
+        rows = words.count(total.unknown_bill_lines)
+        note += f" {rows} rows have an amount but no list price, and are not in it."
     note += late_said(total.late_requests)
     return [
         money_figure(
             "total",
             "Total",
-            known_cost(total, total),
+            known_total(total),
             total.currency,
-            reason="Nothing in this period has a price.",
+            reason=why_no_total(total),
             note=note.strip(),
             definition=BASIS_HELP[filters.basis],
             badge=badge if filters.basis == "book" else "",
@@ -199,51 +241,23 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
 
 def cost_chart(series: Series, table: SpendTable, view: View, filters: Filters) -> Chart:
     """Groups without any price are in the table beside it, and not drawn as nothing."""
-    unpriced = {row.keys for row in table.rows if known_cost(row, table.total) is None}
+    without = unpriced(table)
     stacks = [
         charts.Stack(
             line.label,
             line.values,
             "" if line.keys == (OTHER,) else row_href(view, filters, line.keys),
             is_rest=line.keys == (OTHER,),
+            hrefs=day_hrefs(series, line.keys, view, filters),
         )
         for line in series.lines
-        if line.keys not in unpriced
+        if line.keys not in without
     ]
     since = provisional_from(series) if filters.basis == "book" else None
     drawing = charts.stacked_costs(series.points, stacks, series.currency, since)
     badge = f"Provisional from {point_label(since)}" if since else ""
     title = "Cost per hour" if series.step == "hour" else "Cost per day"
-    return Chart("cost", title, drawing, series_table(series, unpriced), badge)
-
-
-def provisional_from(series: Series):
-    """The first point after the last one a bill covers; None when bills cover nothing or all."""
-    covered = [at for at, amount in enumerate(series.reconciled) if amount]
-    if not covered or covered[-1] + 1 >= len(series.points):
-        return None
-    return series.points[covered[-1] + 1]
-
-
-def series_table(series: Series, unpriced: set[tuple[str, ...]]) -> Table:
-    priced = [line for line in series.lines if line.keys not in unpriced]
-    columns = (
-        Column("When"),
-        Column("Total", number=True),
-        *(Column(line.label, number=True) for line in series.lines),
-    )
-    totals = charts.step_totals(line.values for line in priced)
-    rows = []
-    for at, point in enumerate(series.points if totals else ()):
-        cells = [
-            cost_cell(None, series.currency)
-            if line.keys in unpriced
-            else money_cell(line.values[at], series.currency)
-            for line in series.lines
-        ]
-        total = money_cell(totals[at], series.currency)
-        rows.append(Row((words_cell(point_label(point)), total, *cells)))
-    return Table("cost-series", "Cost over time by group", columns, tuple(rows))
+    return Chart("cost", title, drawing, series_table(series, without), badge)
 
 
 def cost_table(table: SpendTable, view: View, filters: Filters) -> Table:
@@ -288,9 +302,10 @@ def cost_row(row, table: SpendTable, view: View, filters: Filters) -> Row:
 def measure_cells(row, table: SpendTable, filters: Filters, view: View | None = None):
     currency, cost = table.currency, known_cost(row, table.total)
     href = requests_href(view, filters, row.keys) if view and row.requests else ""
+    lines = lines_href(view, filters, filters.group_by, row.keys) if view else ""
     compared = (money_cell(row.previous, currency), change_cell(row.change, row.previous))
     return (
-        cost_cell(cost, currency),
+        cost_cell(cost, currency, href=lines),
         *(compared if filters.compare else ()),
         NONE if cost is None else share_cell(row.share, meter=row.share if view else None),
         count_cell(row.requests, href=href),
@@ -355,11 +370,13 @@ def basis_choices(view: View) -> list[Choice]:
 
 
 def metric_choices(view: View) -> list[Choice]:
+    """Usage knows what is paid and what the list asks; a bill may tell four amounts."""
+    has_bills = view.filters.bills and view.filters.basis != "usage"
     return [
         Choice(
             METRIC_LABELS[name],
             href=view.url(replace(view.filters, metric=name)),
             current=name == view.filters.metric,
         )
-        for name in METRICS
+        for name in (METRICS if has_bills else ("effective", "list"))
     ]

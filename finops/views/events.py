@@ -60,7 +60,7 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request, "kind", "environment")
     found = found_of(view, limit=EVERY_EVENT)
     name = f"events-{view.filters.start}-{view.filters.end}.csv"
-    return csv_response(event_table(found.rows), name)
+    return csv_response(event_table(found.rows), name, view.filters)
 
 
 @needs(READ)

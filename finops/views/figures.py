@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from finops.charts import Drawing
-from finops.queries.amounts import Amounts
+from finops.queries.amounts import Amounts, Spend
 from finops.queries.stamp import Stamped
 from finops.templatetags import words
 
@@ -120,6 +120,19 @@ def known_cost(row: Amounts, total: Amounts) -> Decimal | None:
     all_unpriced = (row.unpriced_spans or 0) + (row.unknown_spans or 0) >= row.requests
     # A model of a pool has no spans to miss a price; what is missing is that of the hardware.
     return None if all_unpriced or total.unpriced_gpu_hours else row.cost
+
+
+def known_total(spend: Spend) -> Decimal | None:
+    """As `known_cost`, and None where there are costs of which none could be converted."""
+    if spend.conversion and spend.others and not (spend.cost or spend.usage_cost):
+        return None
+    return known_cost(spend, spend)
+
+
+def why_no_total(spend: Spend) -> str:
+    if spend.conversion and spend.others:
+        return f"Nothing in this period could be converted to {spend.currency}."
+    return "Nothing in this period has a price."
 
 
 def late_said(requests: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -76,12 +75,14 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     """Every GPU of every pool, one table; or the one of a pool that `of` names."""
     view = View.of(request, "of")
-    pools = pools_of(view.filters).pools
+    found = pools_of(view.filters)
+    pools = found.pools
     rows = [row for pool in pools for row in gpu_table(pool).rows]
     whole = Table("gpus", "GPUs", GPU_COLUMNS, tuple(rows))
     others = {table.id: table for pool in pools for table in more_tables(pool)}
     table = others.get(view.extra.get("of", ""), whole)
-    return csv_response(table, f"{table.id}-{view.filters.start}-{view.filters.end}.csv")
+    name = f"{table.id}-{view.filters.start}-{view.filters.end}.csv"
+    return csv_response(table, name, view.filters, found)
 
 
 def more_tables(pool: PoolRow) -> tuple[Table, ...]:
@@ -176,13 +177,11 @@ def held_back_figure(pool: PoolRow, id: str, reason: str, origin: dict[str, Any]
 
 def request_figure(pool: PoolRow, id: str, origin: dict[str, Any]) -> Figure:
     """The two bases of a self-hosted unit cost: everything paid, and the busy share of it."""
-    requests = sum(row.requests or 0 for row in pool.models)
-    whole = per_thousand(pool.allocated, requests)
-    used = words.rate(per_thousand(pool.used, requests), pool.currency)
+    used = words.rate(pool.used_per_thousand, pool.currency)
     return unit_figure(
         id,
         "Per 1,000 requests",
-        whole,
+        pool.per_thousand,
         pool.currency,
         reason="No requests were counted, or the price is unknown.",
         note=f"{used} of it for busy time.",
@@ -190,10 +189,6 @@ def request_figure(pool: PoolRow, id: str, origin: dict[str, Any]) -> Figure:
         "this one; the busy share alone is what it could come to with no idle time.",
         **origin,
     )
-
-
-def per_thousand(amount: Decimal | None, requests: float | None) -> Decimal | None:
-    return amount * 1000 / Decimal(requests) if amount is not None and requests else None
 
 
 def model_table(pool: PoolRow) -> Table:
@@ -228,7 +223,7 @@ def model_cells(row, pool: PoolRow) -> tuple[Cell, ...]:
         busy,
         money_cell(row.used, pool.currency),
         share_cell(share, meter=share),
-        unit_cell(per_thousand(row.used, row.requests), pool.currency),
+        unit_cell(row.used_per_thousand, pool.currency),
     )
 
 

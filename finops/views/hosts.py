@@ -76,9 +76,11 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     """One of the tables; the servers' unless `of` names another one."""
     view = View.of(request, "of")
-    tables = {table.id: table for table in tables_of(loads(view.filters))}
+    found = loads(view.filters)
+    tables = {table.id: table for table in tables_of(found)}
     table = tables.get(view.extra.get("of", ""), tables["servers"])
-    return csv_response(table, f"{table.id}-{view.filters.start}-{view.filters.end}.csv")
+    name = f"{table.id}-{view.filters.start}-{view.filters.end}.csv"
+    return csv_response(table, name, view.filters, found)
 
 
 def tables_of(found: Loads) -> tuple[Table, ...]:

@@ -81,7 +81,8 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request, "sort", "source")
     name = f"errors-{view.filters.start}-{view.filters.end}.csv"
-    return csv_response(table_of(found_of(view), view), name)
+    found = found_of(view)
+    return csv_response(table_of(found, view), name, view.filters, found)
 
 
 def found_of(view: View) -> ErrorTypes:

@@ -17,19 +17,22 @@ from finops.templatetags import words
 from ingest.models.owners import UNALLOCATED
 
 from .connecting import push_snippet
+from .currencies import currency_context
 from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
     count_figure,
     known_cost,
+    known_total,
     money_figure,
     provisional_badge,
     stamped,
     unit_figure,
     unknown_figure,
+    why_no_total,
 )
-from .page import GROUP_LABELS, View, currency_choices, needs, page
+from .page import GROUP_LABELS, View, needs, page
 from .sources import health_table, is_well
 from .tables import (
     NONE,
@@ -62,7 +65,7 @@ def show(request: HttpRequest) -> HttpResponse:
         as_of=result.as_of,
         is_sample=result.is_sample,
         can_compare=False,
-        currencies=currency_choices(view, result.spend.others),
+        **currency_context(view, result.spend.others, result.conversion),
         has_charts=not is_empty,
         is_empty=is_empty,
         snippet=push_snippet(request, "YOUR-PUSH-TOKEN") if is_empty else "",
@@ -111,9 +114,9 @@ def spend_figure(result: Overview, view: View) -> Figure:
     return money_figure(
         "spend",
         "Spend",
-        known_cost(spend, spend),
+        known_total(spend),
         spend.currency,
-        reason="Nothing in this period has a price.",
+        reason=why_no_total(spend),
         note=note,
         href=view.to("costs"),
         definition="Complete bills where there are any; elsewhere requests times the prices that "
@@ -190,7 +193,8 @@ def unpriced_figure(result: Overview, view: View) -> Figure:
 def idle_figure(result: Overview, view: View) -> Figure:
     definition = "Hardware that was paid for and observed, but not busy. Time without telemetry is "
     definition += "not counted as idle."
-    currency = result.spend.currency
+    # What pools cost is known by the period, which has no one rate: it stays as recorded.
+    currency = view.filters.currency
     pools = [pool for pool in result.pools.pools if pool.currency == currency]
     known = [pool.idle for pool in pools if pool.idle is not None]
     if not known:
@@ -202,6 +206,8 @@ def idle_figure(result: Overview, view: View) -> Figure:
     note = f"{words.percent(used / (used + idle))} of observed time was busy" if used + idle else ""
     if unobserved:
         note += f"; {words.money(unobserved, currency)} was paid unobserved"
+    if view.filters.convert and view.filters.convert != currency:
+        note += f"{'; ' if note else ''}as recorded, not converted"
     return money_figure(
         "idle",
         "Idle hardware",
@@ -225,8 +231,8 @@ def unallocated_figure(result: Overview, view: View) -> Figure:
         spend.currency,
         note=note,
         href=view.to("costs", replace(view.filters, projects=(UNALLOCATED,))),
-        definition="Spend that no project has claimed: bills and shared hardware, and usage that "
-        "came without a project.",
+        definition="Spend that is no project's: bills and shared hardware that no rule of "
+        "allocation lands on one, and usage that came without a project.",
         **stamped(spend),
     )
 

@@ -60,17 +60,25 @@ def group_said(group: str) -> str:
 NAVIGATION = (
     (
         "",
+        (("overview", "Overview", "overview", "finops.view_spend"),),
+    ),
+    (
+        "Spend",
         (
-            ("overview", "Overview", "overview", "finops.view_spend"),
             ("costs", "Costs", "costs", "finops.view_spend"),
             ("unit-costs", "Unit costs", "unit-costs", "finops.view_spend"),
+            ("allocation", "Allocation", "allocation", "finops.view_bills"),
+            ("showback", "Showback", "showback", "finops.view_spend"),
             ("reconciliation", "Reconciliation", "reconciliation", "finops.view_bills"),
+        ),
+    ),
+    (
+        "Workloads",
+        (
             ("requests", "Requests", "requests", "finops.view_requests"),
             ("gpus", "GPUs & models", "gpus", "finops.view_bills"),
             ("hosts", "Hosts & servers", "hosts", "finops.view_bills"),
-            ("budgets", "Budgets", "budgets", "finops.view_spend"),
             ("events", "Events", "events", "finops.view_spend"),
-            ("alerts", "Alerts", "alerts", "finops.view_spend"),
         ),
     ),
     (
@@ -79,6 +87,14 @@ NAVIGATION = (
             ("optimiser:recommendations", "Recommendations", "advice", "finops.view_spend"),
             ("optimiser:changes", "Changes", "changes", "finops.view_spend"),
             ("savings", "Savings", "savings", "finops.view_spend"),
+        ),
+    ),
+    (
+        "Watch",
+        (
+            ("budgets", "Budgets", "budgets", "finops.view_spend"),
+            ("slos", "Objectives", "slos", "finops.view_requests"),
+            ("alerts", "Alerts", "alerts", "finops.view_spend"),
         ),
     ),
     (
@@ -92,8 +108,10 @@ NAVIGATION = (
     (
         "Settings",
         (
-            ("tokens", "Tokens", "tokens", ""),
+            ("exchange-rates", "Exchange rates", "exchange", "finops.view_spend"),
             ("channels", "Channels", "channels", "finops.manage_channels"),
+            ("slack-users", "Slack users", "person", ""),
+            ("tokens", "Tokens", "tokens", ""),
             ("audit", "Audit", "audit", "finops.view_audit"),
         ),
     ),
@@ -102,6 +120,9 @@ NAVIGATION = (
 
 A name with a colon is a page of a package above, joined by string.
 """
+
+FOLDED = "Settings"
+"""Seldom opened: folded away, so that all that is used daily fits a laptop's screen."""
 
 
 MAX_LENGTH = 500
@@ -122,6 +143,15 @@ class NavItem:
 class NavGroup:
     label: str
     items: tuple[NavItem, ...]
+
+    @property
+    def folds(self) -> bool:
+        return self.label == FOLDED
+
+    @property
+    def is_open(self) -> bool:
+        """Never folded around the page one is on."""
+        return any(item.current for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +196,16 @@ class Action:
     icon: str
     main: bool = False
     download: bool = False
+    """A table as CSV; its twin at `workbook` is the same as XLSX."""
+
+    @property
+    def workbook(self) -> str:
+        path, mark, query = self.href.partition("?")
+        return f"{path.removesuffix('.csv')}.xlsx{mark}{query}"
+
+    @property
+    def workbook_label(self) -> str:
+        return self.label.replace("CSV", "XLSX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +269,8 @@ def page(
     with_bar: bool = True,
     can_compare: bool = False,
     currencies: Sequence[Choice] = (),
+    converts: Sequence[Choice] = (),
+    conversion: Any = None,
     has_charts: bool = False,
     status: int = 200,
     **context: Any,
@@ -237,6 +279,7 @@ def page(
     request = view.request
     swap = bool(request.htmx) and request.htmx.target == "view"
     carried = replace(view.filters, group_by=()).to_query()
+    shown = [action for action in actions if action]
     response = render(
         request,
         template,
@@ -245,10 +288,16 @@ def page(
             "title": title,
             "lead": lead,
             "crumbs": crumbs,
-            "actions": [action for action in actions if action],
+            "actions": [action for action in shown if not action.download],
+            "exports": [action for action in shown if action.download],
             "currencies": currencies,
+            "converts": converts,
+            "conversion": conversion,
             "filters": view.filters,
-            "filter_errors": view.errors if with_bar else (),
+            # Without a bar only this one of the filters is used.
+            "filter_errors": [
+                error for error in view.errors if with_bar or error.field == "convert"
+            ],
             "bar": bar(view, can_compare) if with_bar else None,
             "nav": navigation(request, carried),
             "carried": carried,
@@ -291,6 +340,7 @@ def may_open(user: Any, permission: str) -> bool:
 
 
 PARTS = {
+    "cost-lines": "costs",
     "source": "sources",
     "delivery": "sources",
     "delivery-changes": "sources",
@@ -304,18 +354,40 @@ PARTS = {
     "source-upload": "sources",
     "span": "requests",
     "logged-errors": "requests",
+    "allocation-new": "allocation",
+    "allocation-edit": "allocation",
+    "allocation-unallocated": "allocation",
+    "chargeback": "showback",
     "budget": "budgets",
     "budget-new": "budgets",
     "budget-edit": "budgets",
     "event": "events",
     "reprice": "prices",
     "price-update": "prices",
+    "price-terms": "prices",
+    "price-term": "prices",
+    "price-term-new": "prices",
+    "price-term-edit": "prices",
+    "buying-region-new": "prices",
+    "buying-region-edit": "prices",
+    "price-explained": "prices",
     "event-end": "events",
     "alert": "alerts",
     "alert-snooze": "alerts",
     "alert-resolve": "alerts",
     "alert-rules": "alerts",
     "alert-silences": "alerts",
+    "watch-rules": "alerts",
+    "watch-rule-new": "alerts",
+    "watch-rule-edit": "alerts",
+    "slo": "slos",
+    "slo-new": "slos",
+    "slo-edit": "slos",
+    "slo-proposals": "slos",
+    "slo-proposal": "slos",
+    "slo-proposal-edit": "slos",
+    "slo-decide": "slos",
+    "slo-withdraw": "slos",
     "channel": "channels",
     "channel-new": "channels",
     "channel-edit": "channels",
@@ -440,17 +512,23 @@ def half_open(request: HttpRequest) -> str:
     return f"{request.path}?{query.urlencode()}"
 
 
-def currency_choices(view: View, others: Iterable[tuple[str, Any]]) -> list[Choice]:
+def currency_choices(
+    view: View, others: Iterable[tuple[str, Any]], converted: Iterable[str] = ()
+) -> list[Choice]:
     """One currency at a time: amounts of two are never added. Empty when there is but one."""
-    chosen = view.filters.currency
-    codes = sorted({chosen, *(code for code, _ in others)})
+    filters = view.filters
+    codes = {filters.currency, *(code for code, _ in others), *converted}
     if len(codes) < 2:
         return []
     return [
-        Choice(code, href=view.url(replace(view.filters, currency=code)), current=code == chosen)
-        for code in codes
+        Choice(
+            code,
+            href=view.url(replace(filters, currency=code, convert=""), cursor=""),
+            current=code == filters.currency and not filters.convert,
+        )
+        for code in sorted(codes)
     ]
 
 
 def csv_action(view: View, name: str, **extra: str) -> Action:
-    return Action("CSV", view.to(name, **view.extra, **extra), "download", download=True)
+    return Action("CSV", view.to(name, **{**view.extra, **extra}), "download", download=True)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from finops.actions import own_prices
 from finops.actions.price_book import BadPrice, OwnPrice
 from finops.costing.rates import REQUEST
+from finops.costing.terms import Agreed
 from finops.forms import HardwarePriceForm, OwnPriceForm
 from finops.models import HardwarePrice, Price, PriceBook
 from finops.models.prices import BILLED_BY
@@ -22,7 +23,7 @@ from finops.queries.prices import PricePage
 from finops.queries.unpriced import UnpricedUse, unpriced_usage
 from finops.templatetags import words
 
-from .page import Action, Choice, View, needs, page
+from .page import Action, Choice, View, csv_action, needs, page
 from .repricing import plain_filters, progress_context
 from .tables import (
     NONE,
@@ -79,7 +80,7 @@ def prices_page(
         "finops/prices.html",
         "Prices",
         lead=book_said(book),
-        actions=page_actions(view) if may_enter else [],
+        actions=page_actions(view, may_enter),
         with_bar=False,
         status=status,
         book=book,
@@ -87,10 +88,10 @@ def prices_page(
         search=search,
         own_only=own_only,
         kept=view.pairs(view.filters, "q", "own", "cursor", "provider", "model", "unit"),
-        prices=price_table(found.rows),
+        prices=price_table(found.rows, queries.agreed(book)),
         hardware=hardware_table(queries.hardware_prices(book)),
         unpriced=unpriced_table(view, may_enter),
-        unpriced_csv=view.to("unpriced-csv"),
+        unpriced_csv=csv_action(view, "unpriced-csv"),
         **progress_context(view),
         may_enter=may_enter,
         own_form=own_form or OwnPriceForm(initial=named_model(view)),
@@ -103,11 +104,15 @@ def prices_page(
     )
 
 
-def page_actions(view: View) -> list[Action]:
+def page_actions(view: View, may_enter: bool) -> list[Action | None]:
     same_days = plain_filters(view.filters)
     return [
-        Action("Newer price list", view.to("price-update", same_days), "prices"),
-        Action("Price a range again", view.to("reprice", same_days), "undo"),
+        Action("Contracts and regions", view.to("price-terms"), "prices"),
+        Action("How a price comes about", view.to("price-explained"), "check"),
+        Action("Newer price list", view.to("price-update", same_days), "prices")
+        if may_enter
+        else None,
+        Action("Price a range again", view.to("reprice", same_days), "undo") if may_enter else None,
     ]
 
 
@@ -163,14 +168,14 @@ def case(price: Price) -> tuple[str, str, str, int]:
     return price.provider, price.model, price.tier, price.input_over
 
 
-def price_table(prices: tuple[Price, ...]) -> Table:
+def price_table(prices: tuple[Price, ...], agreed: Agreed) -> Table:
     columns = (
         Column("Model"),
         Column("In force"),
         *(Column(label, number=True) for label in UNIT_COLUMNS.values()),
         Column("Other"),
     )
-    made = [Row(price_cells(group)) for group in grouped(prices)]
+    made = [Row(price_cells(group, agreed)) for group in grouped(prices)]
     caption = "Prices per 1M tokens"
     empty = "No price fits. Search for part of a name."
     return Table("prices", caption, columns, tuple(made), empty=empty)
@@ -180,12 +185,13 @@ def grouped(prices: tuple[Price, ...]) -> list[dict[str, Price]]:
     """One row of prices by unit for each model, case and start."""
     groups: dict[tuple[Any, ...], dict[str, Price]] = {}
     for price in prices:
-        key = (*case(price), price.valid_from, price.time_from, price.time_to, price.is_own)
+        times = (price.valid_from, price.time_from, price.time_to)
+        key = (*case(price), *times, price.is_own, price.region, price.is_list_price)
         groups.setdefault(key, {})[price.unit] = price
     return list(groups.values())
 
 
-def price_cells(group: dict[str, Price]) -> tuple[Cell, ...]:
+def price_cells(group: dict[str, Price], agreed: Agreed) -> tuple[Cell, ...]:
     first = next(iter(group.values()))
     others = ", ".join(
         f"{label} {words.unit_price(group[unit].amount, group[unit].currency)}"
@@ -194,13 +200,26 @@ def price_cells(group: dict[str, Price]) -> tuple[Cell, ...]:
     )
     return (
         words_cell(first.model, note=first.provider),
-        words_cell(holds(first), note="entered here" if first.is_own else ""),
-        *(
-            unit_price_cell(group[unit].amount, group[unit].currency) if unit in group else NONE
-            for unit in UNIT_COLUMNS
-        ),
+        words_cell(holds(first), note=origin_said(first)),
+        *(one_price_cell(group[unit], agreed) if unit in group else NONE for unit in UNIT_COLUMNS),
         words_cell(others) if others else NONE,
     )
+
+
+def origin_said(price: Price) -> str:
+    if not price.is_own:
+        return ""
+    return "entered here as a list price" if price.is_list_price else "entered here"
+
+
+def one_price_cell(price: Price, agreed: Agreed) -> Cell:
+    """The price, and under it what every project pays by contract now."""
+    term = queries.everybodys_term(price, agreed)
+    note = ""
+    if term is not None:
+        paid = words.unit_price(term.off(price.amount), price.currency)
+        note = f"{paid} by {term.contract}"
+    return unit_price_cell(price.amount, price.currency, note=note)
 
 
 def holds(price: Price) -> str:
@@ -212,6 +231,8 @@ def holds(price: Price) -> str:
         parts.append(f"prompts over {price.input_over:,} tokens")
     if price.time_from and price.time_to:
         parts.append(f"{price.time_from:%H:%M} to {price.time_to:%H:%M} UTC")
+    if price.region:
+        parts.append(f"bought in {price.region}")
     if price.valid_from:
         parts.append(f"from {words.when_text(price.valid_from)}")
     return words.sentence(", ".join(parts)).removesuffix(".") or "Always"
@@ -245,7 +266,7 @@ def hardware_table(rows: list[HardwarePrice]) -> Table:
 def unpriced_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request)
     name = f"used-without-a-price-{view.filters.start}-{view.filters.end}.csv"
-    return csv_response(unpriced_table(view, may_enter=False), name)
+    return csv_response(unpriced_table(view, may_enter=False), name, view.filters)
 
 
 def unpriced_table(view: View, may_enter: bool) -> Table:

@@ -59,7 +59,7 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     if plan is None:
         raise Http404(problem or "There is no price book yet.")
     name = f"re-pricing-{view.filters.start}-{view.filters.end}-version-{plan.book.version}.csv"
-    return csv_response(change_table(plan), name)
+    return csv_response(change_table(plan), name, view.filters)
 
 
 @needs("finops.view_bills")

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from finops import charts
-from finops.actions.pricing import BY_THE_HOUR
+from finops.actions.span_costs import BY_THE_HOUR
 from finops.queries import traffic
 from finops.queries.filters import Filters
 from finops.queries.model_servers import model_servers
@@ -31,6 +31,7 @@ from .figures import (
     unknown_figure,
 )
 from .page import GROUP_LABELS, Action, Choice, View, csv_action, group_said, needs, page
+from .price_explained import explained_action
 from .tables import (
     NONE,
     Cell,
@@ -117,8 +118,9 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request, "sort")
     filters = grouped(view.filters)
-    table = request_table(traffic.request_summary(filters), view, filters)
-    return csv_response(table, f"requests-{filters.start}-{filters.end}.csv")
+    found = traffic.request_summary(filters)
+    name = f"requests-{filters.start}-{filters.end}.csv"
+    return csv_response(request_table(found, view, filters), name, filters, found)
 
 
 @needs("finops.view_requests")
@@ -128,7 +130,7 @@ def at_once_csv(request: HttpRequest) -> HttpResponse:
     filters = View.of(request).filters
     found = traffic.concurrency(filters, step=step(filters))
     name = f"concurrency-{filters.start}-{filters.end}.csv"
-    return csv_response(requests_measures.at_once_table(found), name)
+    return csv_response(requests_measures.at_once_table(found), name, filters)
 
 
 @needs("finops.view_bills")
@@ -136,7 +138,8 @@ def at_once_csv(request: HttpRequest) -> HttpResponse:
 def servers_csv(request: HttpRequest) -> HttpResponse:
     view = View.of(request)
     name = f"model-servers-{view.filters.start}-{view.filters.end}.csv"
-    return csv_response(requests_servers.table(model_servers(view.filters)), name)
+    table = requests_servers.table(model_servers(view.filters))
+    return csv_response(table, name, view.filters)
 
 
 @needs("finops.view_requests")
@@ -154,6 +157,7 @@ def one(request: HttpRequest, project: str, day: str, key: str) -> HttpResponse:
         lead=f"{KIND_LABELS.get(row.kind, row.kind)} of {row.project}, "
         f"{words.when_text(row.started_at)}.",
         crumbs=(("Requests", view.to("requests")),),
+        actions=[explained_action(request, row)],
         with_bar=False,
         row=row,
         groups=span_facts(row),
@@ -455,7 +459,11 @@ def span_facts(row: SpanRow) -> list[tuple[str, list[tuple[str, str]]]]:
         ),
         (
             "What it cost",
-            [("Cost", cost), ("How that is known", row.cost_note or "Usage × price at its time")],
+            [
+                ("Cost", cost),
+                ("At list prices", words.unit_price(row.list_cost, row.currency)),
+                ("How that is known", row.cost_note or "Usage × price at its time"),
+            ],
         ),
         ("Where to find it", [("Trace", row.trace_id), ("Span", row.span_id)]),
     ]

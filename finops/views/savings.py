@@ -19,9 +19,10 @@ from finops.queries import savings as queries
 from finops.queries.savings import NO_CASH, NO_COST, NOT_YET, Payback, Savings, Sum
 from finops.templatetags import words
 
+from .currencies import currency_context
 from .event_marks import marked, marks_of
 from .figures import Chart, Figure, money_figure, stamped, unknown_figure
-from .page import Action, View, csv_action, currency_choices, needs, page
+from .page import Action, View, csv_action, needs, page
 from .savings_tables import (
     capacity_interval,
     cash_interval,
@@ -54,8 +55,9 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     name = f"savings-{filters.start}-{filters.end}.csv"
     if view.extra.get("what") == "ledger":
         found = queries.entries(filters, change=view.extra.get("change", ""), limit=EVERY_ENTRY)
-        return csv_response(entry_table(found.rows), f"ledger-{name}")
-    return csv_response(change_table(queries.savings(filters)), name)
+        return csv_response(entry_table(found.rows), f"ledger-{name}", filters)
+    made = queries.savings(filters)
+    return csv_response(change_table(made), name, filters, made)
 
 
 def savings_page(
@@ -72,7 +74,7 @@ def savings_page(
         "Savings",
         lead="What changes promised, what came of it by measurement, and what it all took.",
         actions=[] if is_empty else actions(view),
-        currencies=currency_choices(view, [(code, None) for code in found.currencies]),
+        **currency_context(view, [(code, None) for code in found.currencies], found.conversion),
         as_of=found.as_of,
         is_sample=found.is_sample,
         has_charts=bool(found.days),

@@ -1,4 +1,4 @@
-"""A table as data: the page draws it and the CSV writes it, so the two cannot differ.
+"""A table as data: the page draws it, CSV and XLSX write it, so the three cannot differ.
 
 Knows columns, cells, sorting and CSV. Refuses queries: rows come ready.
 """
@@ -15,10 +15,13 @@ from typing import Any
 from django.http import HttpResponse
 
 from finops.money import UNKNOWN, plain
+from finops.queries.filters import Filters
+from finops.queries.stamp import Stamped
 from finops.templatetags import words
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run text that starts like this."""
+PERCENT = "0.0%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class Cell:
     """Must not be broken over two lines."""
     prose: bool = False
     """Sentences, which a narrow column would stack word by word."""
+    form: str = ""
+    """How a spreadsheet shows the number, such as `0.0%`; empty leaves it to the spreadsheet."""
+
+    @property
+    def is_number(self) -> bool:
+        return isinstance(self.order, int | float | Decimal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,8 @@ def count_cell(number: float | None, **more: Any) -> Cell:
 def share_cell(share: float | None, **more: Any) -> Cell:
     if share is None:
         return unknown_cell(**more)
-    return Cell(text=words.percent(share), value=f"{share:.6f}", order=share, **more)
+    text, value = words.percent(share), f"{share:.6f}"
+    return Cell(text=text, value=value, order=share, form=PERCENT, **more)
 
 
 def change_cell(share: float | None, before: Decimal | None) -> Cell:
@@ -166,7 +176,8 @@ def change_cell(share: float | None, before: Decimal | None) -> Cell:
         text = "new" if before is not None else UNKNOWN
         return Cell(text=text, value="", unknown=before is None)
     sign = "+" if share > 0 else ""
-    return Cell(text=f"{sign}{words.percent(share)}", value=f"{share:.6f}", order=share)
+    text, value = f"{sign}{words.percent(share)}", f"{share:.6f}"
+    return Cell(text=text, value=value, order=share, form=PERCENT)
 
 
 def duration_cell(milliseconds: float | None, **more: Any) -> Cell:
@@ -195,28 +206,43 @@ NONE = Cell(text="–", value="")
 """Nothing to say here, as a price per request where there were none; not the same as unknown."""
 
 
-# CSV
+# Files
+
+
+class TableFile(HttpResponse):
+    """A table as CSV, which still knows its table: `workbooks` answers the same as XLSX."""
+
+    def __init__(
+        self, table: Table, name: str, filters: Filters | None = None, result: Stamped | None = None
+    ):
+        text = io.StringIO()
+        csv.writer(text).writerows(csv_rows(table))
+        super().__init__(text.getvalue(), content_type="text/csv; charset=utf-8")
+        self["Content-Disposition"] = f'attachment; filename="{name}"'
+        self.table = table
+        self.name = name
+        self.filters = filters
+        self.result = result
+
+
+def csv_response(
+    table: Table, name: str, filters: Filters | None = None, result: Stamped | None = None
+) -> TableFile:
+    """The table as a file. `filters` where the page has a period, `result` where it has a stamp."""
+    return TableFile(table, name, filters, result)
 
 
 def csv_rows(table: Table) -> list[list[str]]:
     """Exactly the rows of the screen, in its order, with exact values."""
     rows = [[column.label for column in table.columns]]
-    rows += [[_safe(cell) for cell in row.cells] for row in table.rows]
+    rows += [[written(cell) for cell in row.cells] for row in table.rows]
     if table.total:
-        rows.append([_safe(cell) for cell in table.total])
+        rows.append([written(cell) for cell in table.total])
     return rows
 
 
-def csv_response(table: Table, name: str) -> HttpResponse:
-    text = io.StringIO()
-    csv.writer(text).writerows(csv_rows(table))
-    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def _safe(cell: Cell) -> str:
-    is_number = isinstance(cell.order, int | float | Decimal)
-    if not is_number and cell.value.startswith(FORMULA):
+def written(cell: Cell) -> str:
+    """The exact value, unless a spreadsheet would run it: then it is told to be text."""
+    if not cell.is_number and cell.value.startswith(FORMULA):
         return f"'{cell.value}"
     return cell.value

@@ -16,14 +16,22 @@ from finops.queries.unit_costs import GROUPED, GROUPS, NAMES, UNITS, Asked, Unit
 
 from . import unit_costs_tables as tables
 from .costs import BASIS_HELP, basis_choices
-from .figures import Figure, known_cost, money_figure, provisional_badge, stamped, unit_figure
+from .currencies import currency_context
+from .figures import (
+    Figure,
+    known_total,
+    money_figure,
+    provisional_badge,
+    stamped,
+    unit_figure,
+    why_no_total,
+)
 from .page import (
     GROUP_LABELS,
     Action,
     Choice,
     View,
     csv_action,
-    currency_choices,
     needs,
     page,
 )
@@ -66,7 +74,7 @@ def show(request: HttpRequest) -> HttpResponse:
         as_of=table.as_of,
         is_sample=table.is_sample,
         can_compare=True,
-        currencies=currency_choices(view, table.spend.others),
+        **currency_context(view, table.spend.others, table.conversion),
         has_charts=True,
         figures=figures(table, filters),
         chart=tables.trend(queries.unit_series(filters, asked)),
@@ -87,7 +95,7 @@ def show(request: HttpRequest) -> HttpResponse:
         compared=tables.comparison_table(compared, asked),
         moved=moved,
         moved_table=tables.what_if_table(moved),
-        said=tables.what_if_said(moved),
+        said=tables.what_if_said(moved, is_converted=bool(filters.convert)),
         choices=queries.choices(filters),
         candidates=[(name, view.extra.get(name, "")) for name in queries.CANDIDATES],
         kept_candidates=view.pairs(view.filters, *queries.CANDIDATES),
@@ -111,7 +119,7 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     else:
         name = TABLES[0]
         made = tables.units_table(queries.unit_costs(filters, asked), shown.view, filters)
-    return csv_response(made, f"unit-costs-{name}-{filters.start}-{filters.end}.csv")
+    return csv_response(made, f"unit-costs-{name}-{filters.start}-{filters.end}.csv", filters)
 
 
 def download(view: View, name: str) -> Action:
@@ -127,9 +135,9 @@ def figures(table: UnitTable, filters: Filters) -> list[Figure]:
         money_figure(
             "spend",
             "Spend",
-            known_cost(spend, spend),
+            known_total(spend),
             spend.currency,
-            reason="Nothing in this period has a price.",
+            reason=why_no_total(spend),
             note="" if spend.cost == spend.usage_cost else tables.differs_said(spend),
             definition=f"The same figure as on the page Costs. {BASIS_HELP[filters.basis]}",
             badge=badge,

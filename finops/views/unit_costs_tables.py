@@ -371,7 +371,7 @@ def _rests_on(one: Outcome) -> str:
     return f"Without a price of its own: {', '.join(parts)}."
 
 
-def what_if_said(found: WhatIf) -> str:
+def what_if_said(found: WhatIf, *, is_converted: bool) -> str:
     if found.book is None:
         return "There is no price book yet."
     text = (
@@ -384,4 +384,7 @@ def what_if_said(found: WhatIf) -> str:
             f" {words.count(found.unpriced)} more are in neither cost: they have no price in"
             f" {found.currency}, did not say what they used, or are paid by the hour."
         )
+    if is_converted:
+        # A price of today has no rate of the day that a request was made on.
+        text += " These costs are as recorded, not converted."
     return text
