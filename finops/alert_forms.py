@@ -30,6 +30,10 @@ ESCALATE = (
     ("", "Never"), ("900", "After 15 minutes"), ("1800", "After 30 minutes"),
     ("3600", "After an hour"), ("14400", "After 4 hours"), ("86400", "After a day"),
 )  # fmt: skip
+QUIET = (
+    ("", "A new alert each time"), ("300", "Within 5 minutes"), ("900", "Within 15 minutes"),
+    ("1800", "Within 30 minutes"), ("3600", "Within an hour"), ("14400", "Within 4 hours"),
+)  # fmt: skip
 
 
 class SnoozeForm(forms.Form):
@@ -87,6 +91,11 @@ class RuleForm(forms.Form):
     remind_every_s = seconds_field("Remind", REMIND, "While nobody acknowledges it.")
     escalate_after_s = seconds_field("Escalate", ESCALATE, "If nobody acknowledges it by then.")
     escalation_channel_ids = channels_field("Channels to escalate to")
+    quiet_s = seconds_field(
+        "The same alert",
+        QUIET,
+        "When it is over and comes again so soon; channels are told once that it flaps.",
+    )
 
     def __init__(self, rule: AlertRule, *args: Any, **kwargs: Any):
         initial = {name: getattr(rule, name) for name in self.base_fields}
@@ -94,7 +103,7 @@ class RuleForm(forms.Form):
         names = list(channel_names().items())
         for name in ("channel_ids", "escalation_channel_ids"):
             self.fields[name].choices = names
-        for name in ("remind_every_s", "escalate_after_s"):
+        for name in ("remind_every_s", "escalate_after_s", "quiet_s"):
             self._offer(name, getattr(rule, name))
 
     def _offer(self, name: str, seconds: int | None) -> None:

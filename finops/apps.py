@@ -4,6 +4,7 @@ import atexit
 
 from django.apps import AppConfig
 from django.db import connections
+from django.db.models.signals import post_migrate
 
 
 def close_pools() -> None:
@@ -20,6 +21,7 @@ class FinopsConfig(AppConfig):
     def ready(self) -> None:
         # Makes our Celery application the current one, so that every process, and not only a
         # worker, nudges through the broker of the settings.
-        from finops import celery  # noqa: F401
+        from finops import celery, usual_rules  # noqa: F401
 
+        post_migrate.connect(usual_rules.add, sender=self)
         atexit.register(close_pools)

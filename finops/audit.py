@@ -19,7 +19,7 @@ from django.utils import timezone
 from finops.models import Audit, User
 
 GENESIS = bytes(32)
-DOORS = frozenset({"page", "api", "admin", "command", "system"})
+DOORS = frozenset({"page", "api", "admin", "command", "slack", "system"})
 
 
 @dataclass(frozen=True)

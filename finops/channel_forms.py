@@ -8,7 +8,7 @@ from django import forms
 
 from finops.actions.channels import managing
 from finops.models import Channel
-from finops.models.channels import EMAIL, SLACK, WEBHOOK
+from finops.models.channels import EMAIL, SLACK, SLACK_APP, WEBHOOK
 
 URL_LENGTH = 2000
 
@@ -26,6 +26,27 @@ class SecretUrlField(forms.CharField):
         )
 
 
+class SecretField(forms.CharField):
+    """Goes in and is never shown, not even with a form that was wrong."""
+
+    def __init__(self, label: str, help_text: str) -> None:
+        super().__init__(
+            label=label,
+            max_length=300,
+            help_text=f"{help_text} It is kept encrypted and never shown again.",
+            widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
+        )
+
+
+def slack_app_secrets() -> dict[str, SecretField]:
+    return {
+        "bot_token": SecretField(
+            "Bot token", "From the app's page “OAuth & Permissions”; it begins with xoxb-."
+        ),
+        "signing_secret": SecretField("Signing secret", "From the app's page “Basic Information”."),
+    }
+
+
 class ChannelForm(forms.Form):
     """A new channel of one kind, or one that is there; of that one no secret is asked."""
 
@@ -40,6 +61,8 @@ class ChannelForm(forms.Form):
         self.kind = kind
         if kind == SLACK and channel is None:
             self.fields["url"] = SecretUrlField()
+        if kind == SLACK_APP:
+            self._of_slack_app(channel)
         if kind == WEBHOOK:
             self.fields["url"] = forms.CharField(
                 label="URL",
@@ -54,16 +77,35 @@ class ChannelForm(forms.Form):
                 widget=forms.Textarea({"rows": 4, "spellcheck": "false"}),
             )
 
+    def _of_slack_app(self, channel: Channel | None) -> None:
+        self.fields["channel"] = forms.CharField(
+            label="Slack channel",
+            max_length=30,
+            help_text="Its ID, as in C0123ABCD: at the end of the channel's details in Slack.",
+        )
+        self.fields["app_id"] = forms.CharField(
+            label="App ID",
+            max_length=30,
+            help_text="As in A0123ABCD, from the app's page “Basic Information”.",
+        )
+        if channel is None:
+            self.fields |= slack_app_secrets()
+
     def config(self) -> dict[str, Any]:
         """What may be shown."""
         given = self.cleaned_data
+        if self.kind == SLACK_APP:
+            return {"channel": given["channel"], "app_id": given["app_id"]}
         if self.kind == EMAIL:
             words = given["to"].replace(",", "\n").splitlines()
             return {"to": [word.strip() for word in words if word.strip()]}
         return {"url": given["url"]} if self.kind == WEBHOOK else {}
 
     def secret(self) -> dict[str, Any]:
-        return {"url": self.cleaned_data["url"]} if self.kind == SLACK else {}
+        given = self.cleaned_data
+        if self.kind == SLACK_APP:
+            return {name: given[name] for name in ("bot_token", "signing_secret")}
+        return {"url": given["url"]} if self.kind == SLACK else {}
 
     def refuse(self, refused: managing.Refused) -> None:
         self.add_error(refused.field if refused.field in self.fields else None, refused.message)
@@ -76,9 +118,12 @@ def _shown(channel: Channel) -> dict[str, str]:
     return config
 
 
-class SlackUrlForm(forms.Form):
-    """Another webhook for a channel of Slack."""
+class NewSecretForm(forms.Form):
+    """Another secret for a channel of Slack: a webhook's URL, or an app's token and secret."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, kind: str, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.fields["url"] = SecretUrlField()
+        self.fields |= slack_app_secrets() if kind == SLACK_APP else {"url": SecretUrlField()}
+
+    def refuse(self, refused: managing.Refused) -> None:
+        self.add_error(refused.field if refused.field in self.fields else None, refused.message)

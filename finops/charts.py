@@ -47,6 +47,8 @@ class Stack:
     """None where nothing is known of the step."""
     href: str = ""
     is_rest: bool = False
+    hrefs: tuple[str, ...] = ()
+    """Where each bar leads, if not all lead to `href`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,20 @@ def curves(
     return Drawing({"data": data, "layout": layout}, legend, said)
 
 
+def curves_by_number(
+    points: Sequence[int], lines: Sequence[Curve], said: str, currency: str
+) -> Drawing:
+    """Lines over the days of a month, by their numbers: months then stand above each other."""
+    drawing = curves([], lines, said, currency=currency)
+    for line in drawing.figure["data"]:
+        line |= {"x": list(points), "mode": "lines"}
+    axis = drawing.figure["layout"]["xaxis"]
+    for name in ("tickformatstops", "nticks", "hoverformat"):
+        axis.pop(name)
+    axis |= {"type": "linear", "dtick": 5, "tick0": 0, "range": [0.5, points[-1] + 0.5]}
+    return drawing
+
+
 def traffic(
     points: Sequence[date | datetime], answered: Sequence[int], failed: Sequence[int]
 ) -> Drawing:
@@ -209,7 +225,7 @@ def _bars(x: list[str], stack: Stack, fill: str, currency: str) -> dict[str, Any
         # A bar of nothing would still take a line when pointed at.
         "y": [float(value) if value else GAP for value in stack.values],
         "marker": {"color": fill, "line": {"width": 0}},
-        "customdata": [stack.href] * len(x) if stack.href else None,
+        "customdata": list(stack.hrefs) or ([stack.href] * len(x) if stack.href else None),
         "hovertext": said,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }

@@ -184,6 +184,13 @@ VARIABLES = (
         "",
         site,
     ),
+    Variable(
+        "SLACK_API_URL",
+        "Slack's Web API, for channels of kind `slack_app`; of GovSlack"
+        " `https://slack-gov.com/api`.",
+        "https://slack.com/api",
+        site,
+    ),
     Variable("SMTP_HOST", "The server that email channels send through; empty: no email.", ""),
     Variable("SMTP_PORT", "Its port.", "587", port),
     Variable("SMTP_USER", "Signs in there; empty: nobody does.", ""),

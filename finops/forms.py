@@ -14,6 +14,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from finops.access import visible_projects
 from finops.actions.price_book import OwnPrice
 from finops.models import LedgerEntry, User
+from finops.models.price_terms import LONGEST_REGION
 from finops.models.prices import BILLED_BY, BY_HOURS, PRICE_UNITS
 from finops.money import Money, format_money
 from finops.queries.filters import midnight
@@ -66,6 +67,12 @@ class OwnPriceForm(forms.Form):
         label="For prompts over",
         coerce=int,
         choices=[(band, f"{band:,} tokens") for band in INPUT_BANDS],
+    )
+    region = forms.CharField(
+        max_length=LONGEST_REGION, required=False, help_text="Only what is bought there, as in eu."
+    )
+    is_list_price = forms.BooleanField(
+        label="It is a list price: discounts of contracts come off it", required=False
     )
     valid_from = MomentField(required=False, help_text="Empty: it has always held.")
     note = forms.CharField(max_length=200, required=False, help_text="Why, as in: contract 2026.")

@@ -5,18 +5,23 @@ from django.urls import path, re_path
 from finops.views import (
     alert_plans,
     alerts,
+    allocation,
     budgets,
     channels,
     channels_one,
     connecting,
     costs,
+    costs_lines,
     delivery_changes,
     events,
+    exchange,
     gpus,
     hosts,
     logged_errors,
     overview,
     people,
+    price_explained,
+    price_terms,
     price_update,
     prices,
     reconciliation,
@@ -24,6 +29,10 @@ from finops.views import (
     requests,
     savings,
     settings,
+    showback,
+    slack,
+    slo_proposals,
+    slos,
     sources,
     sources_again,
     sources_backfill,
@@ -31,19 +40,24 @@ from finops.views import (
     sources_deliveries,
     sources_trying,
     unit_costs,
+    watch_rules,
 )
+from finops.views.workbooks import with_workbooks
 
 app_name = "finops"
 
 DAY = r"(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
 KEY = r"(?P<key>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 CHANNEL = r"^settings/channels/(?P<pk>[0-9]{1,18})"
+PROPOSAL = r"^slos/proposals/(?P<pk>[0-9]{1,18})"
 MESSAGE = rf"{CHANNEL}/messages/(?P<message_pk>[0-9]{{1,18}})"
 
 urlpatterns = [
     path("", overview.show, name="overview"),
     path("costs", costs.show, name="costs"),
     path("costs.csv", costs.as_csv, name="costs-csv"),
+    path("costs/lines", costs_lines.show, name="cost-lines"),
+    path("costs/lines.csv", costs_lines.as_csv, name="cost-lines-csv"),
     path("unit-costs", unit_costs.show, name="unit-costs"),
     path("unit-costs.csv", unit_costs.as_csv, name="unit-costs-csv"),
     path("costs/reconciliation", reconciliation.show, name="reconciliation"),
@@ -71,6 +85,28 @@ urlpatterns = [
     re_path(r"^events/(?P<pk>[0-9]{1,18})$", events.one, name="event"),
     re_path(r"^events/(?P<pk>[0-9]{1,18})/end$", events.end, name="event-end"),
     re_path(r"^events/(?P<pk>[0-9]{1,18})/remove$", events.remove, name="event-remove"),
+    path("allocation", allocation.show, name="allocation"),
+    path("allocation.csv", allocation.as_csv, name="allocation-csv"),
+    path("allocation/new", allocation.new, name="allocation-new"),
+    path("allocation/unallocated", allocation.unallocated, name="allocation-unallocated"),
+    path(
+        "allocation/unallocated.csv",
+        allocation.unallocated_csv,
+        name="allocation-unallocated-csv",
+    ),
+    re_path(r"^allocation/(?P<pk>[0-9]{1,18})$", allocation.edit, name="allocation-edit"),
+    re_path(
+        r"^allocation/(?P<pk>[0-9]{1,18})/switch$", allocation.switch, name="allocation-switch"
+    ),
+    re_path(r"^allocation/(?P<pk>[0-9]{1,18})/place$", allocation.place, name="allocation-place"),
+    re_path(
+        r"^allocation/(?P<pk>[0-9]{1,18})/remove$", allocation.remove, name="allocation-remove"
+    ),
+    path("showback", showback.show, name="showback"),
+    path("showback.csv", showback.as_csv, name="showback-csv"),
+    path("showback/close", showback.close, name="chargeback-close"),
+    re_path(r"^chargebacks/(?P<pk>[0-9]{1,18})$", showback.one, name="chargeback"),
+    re_path(r"^chargebacks/(?P<pk>[0-9]{1,18})\.csv$", showback.one_csv, name="chargeback-csv"),
     path("budgets", budgets.show, name="budgets"),
     path("budgets.csv", budgets.as_csv, name="budgets-csv"),
     path("budgets/new", budgets.new, name="budget-new"),
@@ -79,10 +115,30 @@ urlpatterns = [
     re_path(r"^budgets/(?P<pk>[0-9]{1,18})/edit$", budgets.edit, name="budget-edit"),
     re_path(r"^budgets/(?P<pk>[0-9]{1,18})/switch$", budgets.switch, name="budget-switch"),
     re_path(r"^budgets/(?P<pk>[0-9]{1,18})/remove$", budgets.remove, name="budget-remove"),
+    path("slos", slos.show, name="slos"),
+    path("slos.csv", slos.as_csv, name="slos-csv"),
+    path("slos/new", slos.new, name="slo-new"),
+    path("slos/proposals", slo_proposals.show, name="slo-proposals"),
+    path("slos/proposals.csv", slo_proposals.as_csv, name="slo-proposals-csv"),
+    re_path(rf"{PROPOSAL}$", slo_proposals.one, name="slo-proposal"),
+    re_path(rf"{PROPOSAL}/edit$", slo_proposals.edit, name="slo-proposal-edit"),
+    re_path(rf"{PROPOSAL}/decide$", slo_proposals.decide, name="slo-decide"),
+    re_path(rf"{PROPOSAL}/withdraw$", slo_proposals.withdraw, name="slo-withdraw"),
+    re_path(r"^slos/(?P<pk>[0-9]{1,18})$", slos.one, name="slo"),
+    re_path(r"^slos/(?P<pk>[0-9]{1,18})\.csv$", slos.one_csv, name="slo-csv"),
+    re_path(r"^slos/(?P<pk>[0-9]{1,18})/edit$", slos.edit, name="slo-edit"),
+    re_path(r"^slos/(?P<pk>[0-9]{1,18})/retire$", slos.retire, name="slo-retire"),
     path("alerts", alerts.show, name="alerts"),
     path("alerts.csv", alerts.as_csv, name="alerts-csv"),
     path("alerts/acknowledge", alerts.acknowledge_all, name="alerts-acknowledge"),
     path("alerts/rules", alert_plans.rules, name="alert-rules"),
+    path("alerts/watch", watch_rules.show, name="watch-rules"),
+    path("alerts/watch.csv", watch_rules.as_csv, name="watch-rules-csv"),
+    path("alerts/watch/new", watch_rules.new, name="watch-rule-new"),
+    re_path(r"^alerts/watch/(?P<pk>[0-9]{1,18})/edit$", watch_rules.edit, name="watch-rule-edit"),
+    re_path(
+        r"^alerts/watch/(?P<pk>[0-9]{1,18})/remove$", watch_rules.remove, name="watch-rule-remove"
+    ),
     path("alerts/silences", alert_plans.silences, name="alert-silences"),
     re_path(r"^alerts/silences/(?P<pk>[0-9]{1,18})/end$", alert_plans.end, name="silence-end"),
     re_path(r"^alerts/(?P<pk>[0-9]{1,18})$", alerts.one, name="alert"),
@@ -111,9 +167,25 @@ urlpatterns = [
     path("prices/update", price_update.show, name="price-update"),
     path("prices/update.csv", price_update.as_csv, name="price-update-csv"),
     path("prices/unpriced.csv", prices.unpriced_csv, name="unpriced-csv"),
+    path("prices/terms", price_terms.show, name="price-terms"),
+    path("prices/terms.csv", price_terms.as_csv, name="price-terms-csv"),
+    path("prices/terms/new", price_terms.new_term, name="price-term-new"),
+    path("prices/terms/<uuid:uid>", price_terms.one, name="price-term"),
+    path("prices/terms/<uuid:uid>.csv", price_terms.one_csv, name="price-term-csv"),
+    path("prices/terms/<uuid:uid>/edit", price_terms.edit_term, name="price-term-edit"),
+    path("prices/terms/<uuid:uid>/remove", price_terms.remove_term, name="price-term-remove"),
+    path("prices/regions/new", price_terms.new_region, name="buying-region-new"),
+    path("prices/regions/<uuid:uid>/edit", price_terms.edit_region, name="buying-region-edit"),
+    path(
+        "prices/regions/<uuid:uid>/remove", price_terms.remove_region, name="buying-region-remove"
+    ),
+    path("prices/explained", price_explained.show, name="price-explained"),
+    path("prices/explained.csv", price_explained.as_csv, name="price-explained-csv"),
     path("prices/reprice", repricing.show, name="reprice"),
     path("prices/reprice.csv", repricing.as_csv, name="reprice-csv"),
     path("prices/reprice/progress", repricing.progress, name="reprice-progress"),
+    path("settings/exchange-rates", exchange.show, name="exchange-rates"),
+    path("settings/exchange-rates.csv", exchange.as_csv, name="exchange-rates-csv"),
     path("settings/tokens", settings.tokens, name="tokens"),
     path("settings/tokens/<str:pk>/revoke", settings.revoke, name="token-revoke"),
     path("settings/push-tokens/<str:pk>/revoke", settings.revoke_push, name="push-token-revoke"),
@@ -129,7 +201,14 @@ urlpatterns = [
     re_path(rf"{CHANNEL}/rotate$", channels_one.rotate, name="channel-rotate"),
     re_path(rf"{MESSAGE}$", channels_one.message, name="channel-message"),
     re_path(rf"{MESSAGE}/redeliver$", channels_one.redeliver, name="channel-redeliver"),
+    path("settings/slack", slack.links, name="slack-users"),
+    path("settings/slack.csv", slack.links_csv, name="slack-users-csv"),
+    path("settings/slack/link", slack.link, name="slack-user-link"),
+    re_path(r"^settings/slack/(?P<pk>[0-9]{1,18})/remove$", slack.unlink, name="slack-user-remove"),
+    path("slack/actions", slack.actions, name="slack-actions"),
     path("settings/audit", settings.audit, name="audit"),
     path("sign-in", people.sign_in, name="sign-in"),
     path("sign-out", people.sign_out, name="sign-out"),
 ]
+
+urlpatterns = with_workbooks(urlpatterns)

@@ -146,6 +146,7 @@ FAILPOINT = ENV["FAILPOINT"]
 SAMPLE_DATA = ENV["SAMPLE_DATA"]
 PRIVATE_ADDRESSES = ENV["PRIVATE_ADDRESSES"]
 PUBLIC_URL = ENV["PUBLIC_URL"]
+SLACK_API_URL = ENV["SLACK_API_URL"]
 RETENTION_DAYS = {"span": ENV["SPAN_DAYS"], "sample": ENV["SAMPLE_DAYS"]}
 
 # Mail, for channels of that kind
@@ -237,22 +238,34 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "AlertActEnum": "finops.models.alerts.ALERT_ACTS",
         "AlertKindEnum": "finops.models.alerts.ALERT_KINDS",
+        "AllocationOriginEnum": "finops.costing.allocating.ORIGINS",
+        "AllocationPartEnum": "finops.models.allocation.PARTS",
+        "AllocationSplitEnum": "finops.costing.allocating.SPLITS",
         "AlertStateEnum": "finops.models.alerts.ALERT_STATES",
         "BudgetPeriodStateEnum": "finops.costing.budget_states.STATES",
         "BudgetStateEnum": "finops.queries.budgets.STATES_SHOWN",
+        "ChargebackKindEnum": "finops.models.allocation.STATEMENTS",
         "ChannelKindEnum": "finops.models.channels.CHANNEL_KINDS",
         "ChannelStateEnum": "finops.models.channels.CHANNEL_STATES",
         "EventKindEnum": "ingest.events.KINDS",
         "LimitStateEnum": "finops.api.budget_shapes.SIGNALS_GIVEN",
         "MessageStateEnum": "finops.models.channels.MESSAGE_STATES",
+        "PriceUnitEnum": "finops.models.prices.PRICE_UNITS",
         "RepricedKindEnum": "finops.queries.repricing.REPRICED_KINDS",
+        "SloActEnum": "finops.costing.objectives.ACTS",
+        "SloProposalStateEnum": "finops.models.slos.PROPOSAL_STATES",
+        "SloStateEnum": "finops.queries.slos.STATES_SHOWN",
+        "OriginEnum": "ingest.events.ORIGINS",
         "ReconciliationStateEnum": "finops.queries.reconciliation.STATES",
         "ChangeStateEnum": "optimiser.models.CHANGE_STATES",
         "RecommendationStateEnum": "optimiser.models.RECOMMENDATION_STATES",
         "RolloutStateEnum": "optimiser.models.ROLLOUT_STATES",
         "LiveStateEnum": "optimiser.models.LIVE_STATES",
         "TargetKindEnum": "optimiser.models.TARGET_KINDS",
+        "UnitEnum": "finops.queries.unit_costs.UNITS",
+        "WatchMetricEnum": "finops.models.watch_rules.WATCH_METRICS",
         "FindingOutcomeEnum": "optimiser.models.FINDING_OUTCOMES",
         "VerdictOutcomeEnum": "optimiser.models.VERDICT_OUTCOMES",
         "DecisionEnum": "optimiser.models.APPROVAL_DECISIONS",

@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from finops import audit
-from optimiser import adapters, approvals
+from optimiser import adapters, alarms, approvals
 from optimiser.leases import LEASE, SPARE_S, LeaseLost, Repair, claim_repair, holder
 from optimiser.models import Change, Rollout, Target
 from optimiser.models.rollouts import OPEN_ROLLOUTS
@@ -97,11 +97,16 @@ def _note(target: Target, state: str, detail: str, live: Config | None = None) -
         row = Target.objects.select_for_update().get(pk=target.pk)
         if _is_outdated(target, row):
             return
-        before, since = row.live_state, row.checked_at
-        _say(row, state, detail, live, timezone.now())
+        before, since, now = row.live_state, row.checked_at, timezone.now()
+        _say(row, state, detail, live, now)
         if state != before:
             said = {"from": before, "detail": detail}
             audit.record(None, "system", f"target.{state}", row, said)
+        # A server that does not answer is neither: what was so stays so.
+        if state == "drifted":
+            alarms.drifted(row, detail, now)
+        elif state == "in_step":
+            alarms.in_step(row, now)
     if state != before:
         _tell_promoted(row, state, detail, since)
 
@@ -184,6 +189,7 @@ def _mend(target: Target, live: Config, moved: list[Moved], cause: _Cause) -> No
         with repair.held() as row:
             _say(row, "in_step", "", back, timezone.now())
             approvals.tell(cause.change, "reapplied", f"{cause.said}. It was loaded again.")
+            alarms.in_step(row, timezone.now())
     except TargetError as error:
         log.warning("repair_failed", target=target.pk, why=error.reason)
         _note(target, "drifted", f"{listed(moved)}; loading it again failed: {error.reason}", live)

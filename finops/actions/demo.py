@@ -12,9 +12,12 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from finops import audit
-from finops.actions import budgets, people, price_book
+from finops.actions import budgets, people, price_book, slos
+from finops.actions.allocation import rules
 from finops.actions.budgets import Draft, Threshold
-from finops.models import BillMatch, Budget, HardwarePrice, Membership, User
+from finops.costing.allocating import Condition
+from finops.costing.objectives import Definition
+from finops.models import AllocationRule, BillMatch, Budget, HardwarePrice, Membership, Slo, User
 from finops.queries.filters import today
 from ingest import tokens
 from ingest.models import Pool, Project, Source, Team
@@ -59,9 +62,43 @@ BUDGETS = (
     # Bills name no project, so one project's budget is measured by its priced usage.
     ("Code assist", {"project": ("code-assist",)}, "usage", Decimal(1000)),
 )
+ALLOCATION = (
+    ("Bills of models by their usage", "bill", "usage",
+     Condition("service", "is", ("OpenAI API", "Anthropic API"))),
+    ("GPU bill by requests", "bill", "telemetry", Condition("service", "is", ("GPU Instances",))),
+    ("GPUs by requests", "hardware", "telemetry", Condition("pool", "is", (POOL,))),
+)  # fmt: skip
+"""Name, what it takes, by what it is split over every project, and the condition."""
+
 THRESHOLDS = (
     Threshold(percent=Decimal(80), basis="actual", severity="warning"),
     Threshold(percent=Decimal(100), basis="forecast", severity="critical"),
+)
+
+OBJECTIVES = (
+    (
+        "support-chat",
+        Definition(
+            name="Swift answers",
+            indicator="latency",
+            threshold=Decimal(4000),
+            objective=Decimal(95),
+            window_days=28,
+            least_events=20,
+        ),
+        "Whoever waits longer for an answer closes the chat.",
+    ),
+    (
+        "code-assist",
+        Definition(
+            name="Answers at all",
+            indicator="availability",
+            objective=Decimal(99),
+            window_days=28,
+            least_events=20,
+        ),
+        "Failed completions are noticed at once.",
+    ),
 )
 
 
@@ -149,6 +186,26 @@ def add_budgets() -> None:
             thresholds=THRESHOLDS,
         )
         budgets.add(draft, by=analyst, via="command")
+
+
+def add_objectives() -> None:
+    """Two, each proposed by the engineer and approved by the approver; safe to repeat."""
+    if Slo.objects.exists():
+        return
+    engineer, approver = (User.objects.get(username=name) for name in ("dev", "ben"))
+    for slug, definition, why in OBJECTIVES:
+        project = Project.objects.get(slug=slug)
+        proposal = slos.propose(project, definition, by=engineer, via="command", why=why)
+        slos.approve(proposal, by=approver, via="command", plan_hash=proposal.plan_hash)
+
+
+def add_allocation() -> None:
+    """Whose the bills and the GPUs are; safe to repeat."""
+    analyst = User.objects.get(username="asha")
+    for name, origin, split, condition in ALLOCATION:
+        if not AllocationRule.objects.filter(name=name).exists():
+            draft = rules.Draft(name=name, origin=origin, split=split, conditions=(condition,))
+            rules.add(draft, by=analyst, via="command")
 
 
 def issue_push_token(source: Source) -> str:

@@ -61,5 +61,7 @@ def _told(price: OwnPrice) -> dict[str, Any]:
         "amount": plain(price.amount),
         "currency": price.currency,
         "tier": price.tier,
+        "region": price.region,
+        "is_list_price": price.is_list_price,
         "valid_from": price.valid_from.isoformat() if price.valid_from else "",
     }

@@ -53,6 +53,8 @@ class AlertShape(Serializer):
     opened_at = Instant()
     last_seen_at = Instant()
     times_seen = IntegerField()
+    swings = IntegerField(help_text="How often it was over and came again within the quiet time.")
+    is_flapping = BooleanField(help_text="Channels hear of it again when it holds still.")
     is_silenced = BooleanField(help_text="A planned silence keeps it from channels now.")
     acknowledged_by = person("acknowledged_by")
     acknowledged_at = Instant(allow_null=True)
@@ -141,6 +143,12 @@ class RuleRequest(Serializer):
     remind_every_s = seconds("Null: never.")
     escalate_after_s = seconds("Null: never.")
     escalation_channel_ids = channels(CHANNELS)
+    quiet_s = IntegerField(
+        min_value=60,
+        max_value=86_400,
+        allow_null=True,
+        help_text="Over and back within this time: the same alert. Null: a new one each time.",
+    )
 
 
 class RuleShape(RuleRequest):

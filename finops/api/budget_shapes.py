@@ -92,9 +92,14 @@ class SpendBudgetShape(Serializer):
     why = CharField()
 
 
-class SpendBudgetPageShape(Serializer):
-    data = SpendBudgetShape(many=True)
-    next = CharField(allow_null=True)
+class ConvertedBudgetShape(Serializer):
+    """Its figures in another currency, to look at; it counts in its own."""
+
+    currency = CharField()
+    rate = Money(help_text="Of the day on which it was computed.")
+    spent = MaybeMoney()
+    amount = MaybeMoney()
+    expected = MaybeMoney()
 
 
 class BudgetPeriodShape(Serializer):
@@ -119,6 +124,20 @@ class BudgetPeriodShape(Serializer):
     as_of = Instant(allow_null=True)
 
 
+class ListedBudgetShape(SpendBudgetShape):
+    current = BudgetPeriodShape(
+        allow_null=True, help_text="The newest evaluation, as the page of budgets shows it."
+    )
+    converted = ConvertedBudgetShape(
+        allow_null=True, help_text="null unless `convert` is given and there is a rate."
+    )
+
+
+class SpendBudgetPageShape(Serializer):
+    data = ListedBudgetShape(many=True)
+    next = CharField(allow_null=True)
+
+
 class BudgetCrossingShape(Serializer):
     percent = DecimalField(max_digits=7, decimal_places=2)
     on = CharField(source="basis")
@@ -131,9 +150,21 @@ class BudgetCrossingShape(Serializer):
     resolved_at = Instant(allow_null=True)
 
 
+class BudgetCourseShape(Serializer):
+    """One day of the period, everything added up to its end."""
+
+    day = DateField()
+    actual = MaybeMoney()
+    pace = MaybeMoney()
+    mean = MaybeMoney(help_text="Expected; null on days that are over, or without a forecast.")
+    low = MaybeMoney(help_text="Four in five such days end above this.")
+    high = MaybeMoney()
+
+
 class BudgetStatusShape(Serializer):
     budget = SpendBudgetShape()
     current = BudgetPeriodShape(allow_null=True, help_text="null before it starts, after it ends.")
+    course = BudgetCourseShape(many=True, help_text="The days of the current period.")
     history = BudgetPeriodShape(many=True, help_text="Periods that are over, newest first.")
     crossings = BudgetCrossingShape(many=True)
 

@@ -20,9 +20,10 @@ from finops.actions.budgets import Draft, Refused, Threshold
 from finops.models import Budget
 from finops.problems import Problem
 from finops.queries import budgets as queries
+from finops.queries.budget_conversion import converted
 from finops.queries.budget_figures import told as figures_told
 from finops.queries.budgets import BudgetRow
-from finops.queries.filters import FilterError, today
+from finops.queries.filters import FilterError, Filters, today
 
 from . import budget_shapes as shapes
 from .base import Api, told
@@ -48,13 +49,16 @@ class Budgets(Api):
             text_parameter("state", "Only these.", enum=queries.STATES_SHOWN),
             text_parameter("owner", "Only of this user name."),
             text_parameter("project", "Only those that name this project's slug."),
+            text_parameter("convert", "What was spent of how much in this currency as well."),
             *PAGE,
         ],
         name="budgets",
         group="Budgets",
     )
     def get(self, request: Request) -> Response:
-        only(request, "state", "owner", "project", "limit", "cursor")
+        only(request, "state", "owner", "project", "convert", "limit", "cursor")
+        asked, errors = Filters.parse(request.query_params, request.user)
+        refuse([error for error in errors if error.field == "convert"])
         state = text_of(request, "state")
         if state and state not in queries.STATES_SHOWN:
             refuse([FilterError("state", f"Use one of {', '.join(queries.STATES_SHOWN)}.")])
@@ -66,7 +70,12 @@ class Budgets(Api):
             limit=limit_of(request),
             cursor=text_of(request, "cursor") or None,
         )
-        data = {"data": [plain(row) for row in found.rows], "next": found.next}
+        amounts, _ = converted(found.rows, asked.convert) if asked.convert else ({}, None)
+        rows = [
+            {**plain(row), "current": row.current, "converted": amounts.get(row.budget.pk)}
+            for row in found.rows
+        ]
+        data = {"data": rows, "next": found.next}
         return self.answer(shapes.SpendBudgetPageShape, data)
 
     @told(
@@ -145,14 +154,15 @@ class BudgetStatus(Api):
         only(request)
         row = visible(request, int(pk))
         period = queries.rhythm_of(row.budget).at(today())
-        current = (
-            figures_told(row.budget, period, timezone.now(), held=row.current).figures
+        now = (
+            figures_told(row.budget, period, timezone.now(), held=row.current)
             if period and not row.budget.is_paused
             else None
         )
         found = {
             "budget": plain(row),
-            "current": current,
+            "current": now and now.figures,
+            "course": now.course if now else (),
             "history": queries.history(row.budget),
             "crossings": queries.crossings(row.budget),
         }

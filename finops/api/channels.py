@@ -79,8 +79,16 @@ class SigningKeyShape(Serializer):
 class ChannelRequest(Serializer):
     kind = ChoiceField(choices=CHANNEL_KINDS)
     name = CharField(max_length=managing.NAME_LENGTH)
-    config = DictField(default=dict, help_text='Of a webhook {"url": "…"}, of email {"to": ["…"]}.')
-    secret = DictField(default=dict, help_text='Of slack_webhook {"url": "…"}.')
+    config = DictField(
+        default=dict,
+        help_text='Of a webhook {"url": "…"}, of email {"to": ["…"]}, of slack_app'
+        ' {"channel": "C…", "app_id": "A…"}.',
+    )
+    secret = DictField(
+        default=dict,
+        help_text='Of slack_webhook {"url": "…"}, of slack_app'
+        ' {"bot_token": "xoxb-…", "signing_secret": "…"}.',
+    )
 
 
 class ChannelChangeRequest(Serializer):
@@ -97,7 +105,9 @@ class ChannelChangeRequest(Serializer):
 
 class ChannelSecretRequest(Serializer):
     secret = DictField(
-        default=dict, help_text='Of slack_webhook {"url": "…"}; a webhook gets a new key.'
+        default=dict,
+        help_text='Of slack_webhook {"url": "…"}, of slack_app {"bot_token": "xoxb-…",'
+        ' "signing_secret": "…"}; a webhook gets a new key.',
     )
 
 

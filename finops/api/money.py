@@ -10,12 +10,14 @@ from rest_framework.response import Response
 
 from finops import access
 from finops.problems import Problem
-from finops.queries import events, expectations, prices, spend
+from finops.queries import course, events, expectations, prices, spend
+from finops.queries.cost_lines import NARROWED, cost_lines
 from finops.queries.filters import FilterError
 
 from . import shapes
 from .base import Api, told
 from .parameters import (
+    CONVERT,
     FILTERS,
     GROUP_BY,
     PAGE,
@@ -39,12 +41,12 @@ class SpendTotal(Api):
     @told(
         "What was spent, in one total",
         shapes.SpendShape,
-        parameters=FILTERS,
+        parameters=[*FILTERS, CONVERT],
         name="spend",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.SpendShape, spend.spend_total(read_filters(request)))
+        return self.answer(shapes.SpendShape, spend.spend_total(read_filters(request, "convert")))
 
 
 class SpendBy(Api):
@@ -53,12 +55,12 @@ class SpendBy(Api):
     @told(
         "The total split by one or two groups",
         shapes.SpendTableShape,
-        parameters=[*FILTERS, GROUP_BY],
+        parameters=[*FILTERS, CONVERT, GROUP_BY],
         name="spend_by",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.SpendTableShape, spend.spend_by(read_filters(request)))
+        return self.answer(shapes.SpendTableShape, spend.spend_by(read_filters(request, "convert")))
 
 
 class SpendSeries(Api):
@@ -67,17 +69,58 @@ class SpendSeries(Api):
     @told(
         "The total over time",
         shapes.SeriesShape,
-        parameters=[*FILTERS, GROUP_BY, STEP],
+        parameters=[*FILTERS, CONVERT, GROUP_BY, STEP],
         name="spend_series",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        filters = read_filters(request, "step")
+        filters = read_filters(request, "convert", "step")
         try:
             series = spend.spend_series(filters, choice_of(request, "step", STEPS))
         except spend.NoSuchSeries as error:
             raise Problem(400, str(error), [FilterError("step", str(error))]) from error
         return self.answer(shapes.SeriesShape, series)
+
+
+class SpendLines(Api):
+    permissions = SPEND
+
+    @told(
+        "The lines that the total consists of, newest day first",
+        shapes.CostLinesShape,
+        parameters=[
+            *FILTERS,
+            CONVERT,
+            *(text_parameter(name, f"Only lines of this {name}.") for name in NARROWED),
+            *PAGE,
+        ],
+        name="spend_lines",
+        group="Spend",
+    )
+    def get(self, request: Request) -> Response:
+        filters = read_filters(request, "convert", *NARROWED, "limit", "cursor")
+        found = cost_lines(
+            filters,
+            {name: text_of(request, name) for name in NARROWED},
+            limit=limit_of(request),
+            cursor=text_of(request, "cursor") or None,
+        )
+        return self.answer(shapes.CostLinesShape, found)
+
+
+class SpendMonth(Api):
+    permissions = SPEND
+
+    @told(
+        "The month that the last day falls in, added up, beside the month before",
+        shapes.CourseShape,
+        parameters=[*FILTERS, CONVERT],
+        name="spend_month",
+        group="Spend",
+    )
+    def get(self, request: Request) -> Response:
+        found = course.month_course(read_filters(request, "convert"), request.user)
+        return self.answer(shapes.CourseShape, found)
 
 
 class Prices(Api):

@@ -32,6 +32,9 @@ FILTERS = [
     OpenApiParameter("known_on", OpenApiTypes.DATE, description="Bills as known on this day."),
     text_parameter("compare", "Also the period before.", enum=("previous", "none")),
 ]
+CONVERT = text_parameter(
+    "convert", "Every currency's amounts in this one, each day's at the rate of that day."
+)
 GROUP_BY = text_parameter(
     "group_by", f"One or two of {', '.join(filters.GROUPS)}, separated by a comma.", many=False
 )

@@ -19,6 +19,7 @@ from ingest.models import Project
 from . import savings_shapes as shapes
 from .base import Api, told
 from .parameters import (
+    CONVERT,
     FILTERS,
     PAGE,
     choice_of,
@@ -38,12 +39,12 @@ class Savings(Api):
     @told(
         "What changes promised and what was realised, what it took, and payback",
         shapes.SavingsShape,
-        parameters=FILTERS,
+        parameters=[*FILTERS, CONVERT],
         name="savings",
         group="Savings",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.SavingsShape, queries.savings(read_filters(request)))
+        return self.answer(shapes.SavingsShape, queries.savings(read_filters(request, "convert")))
 
 
 class Entries(Api):

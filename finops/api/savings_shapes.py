@@ -21,7 +21,15 @@ from rest_framework.serializers import (
 from finops.models.ledger import COUNTED, KINDS
 from finops.queries.savings import PAYBACKS
 
-from .shapes import Instant, MaybeMoney, Money, PerCurrency, StampedShape
+from .shapes import (
+    CONVERSION,
+    ConversionShape,
+    Instant,
+    MaybeMoney,
+    Money,
+    PerCurrency,
+    StampedShape,
+)
 
 
 @extend_schema_field({"type": "string", "pattern": "^[0-9a-f]{64}$"})
@@ -86,6 +94,7 @@ class PaybackShape(Serializer):
 
 
 class SavingsShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     data = ChangeSavingShape(many=True, source="changes")
     estimated = SumShape()

@@ -50,6 +50,7 @@ class Instant(serializers.DateTimeField):
         super().__init__(default_timezone=UTC, **options)
 
 
+@extend_schema_field({"type": "string"})
 class PointField(serializers.Field):
     """A day as YYYY-MM-DD, or an hour as an instant."""
 
@@ -113,6 +114,37 @@ class PerCurrency(serializers.Field):
         ]
 
 
+class ConvertedPartShape(Serializer):
+    """What was converted of one currency."""
+
+    currency = CharField()
+    days = IntegerField(help_text="Days with an amount in it.")
+    carried_days = IntegerField(help_text="Of them, at the rate of an earlier day.")
+    lowest = Money()
+    highest = Money()
+    sources = ListField(child=CharField())
+
+
+class NotConvertedShape(Serializer):
+    """What has no rate: its amounts stand in `others`, in their own currency."""
+
+    currency = CharField()
+    days = IntegerField()
+    first = DateField()
+    last = DateField()
+
+
+class ConversionShape(Serializer):
+    """Each day's amounts were multiplied by that day's rate."""
+
+    to = CharField()
+    parts = ConvertedPartShape(many=True)
+    missing = NotConvertedShape(many=True)
+
+
+CONVERSION = "null: amounts are as they were recorded, see the parameter `convert`."
+
+
 class AmountsShape(Serializer):
     cost = Money()
     reconciled = Money(help_text="The part from complete bills; the rest is provisional.")
@@ -132,6 +164,7 @@ LATE = "Of them, requests that came after their day was closed; they have no det
 
 
 class SpendShape(StampedShape, AmountsShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     others = PerCurrency()
     late_requests = IntegerField(help_text=LATE)
@@ -146,6 +179,7 @@ class SpendRowShape(AmountsShape):
 
 
 class SpendTableShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     group_by = ListField(child=CharField())
     currency = CharField()
     data = SpendRowShape(many=True, source="rows")
@@ -160,11 +194,77 @@ class LineShape(Serializer):
 
 
 class SeriesShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     step = CharField()
     currency = CharField()
     points = Points()
     lines = LineShape(many=True)
     reconciled = ListField(child=MaybeMoney())
+
+
+class CostLineShape(Serializer):
+    day = DateField()
+    origin = CharField(source="keys.origin", help_text="bill, usage or hardware.")
+    project = CharField(source="keys.project")
+    provider = CharField(source="keys.provider")
+    service = CharField(source="keys.service")
+    model = CharField(source="keys.model")
+    sku = CharField(source="keys.sku")
+    kind = CharField(source="keys.kind")
+    tier = CharField(source="keys.tier")
+    cost = MaybeMoney(help_text="null when all there is has no price.")
+    by_the_hour = BooleanField(help_text="Of our own hardware, which has lines of its own.")
+    requests = IntegerField(allow_null=True, help_text="null for bills, which know of none.")
+    tokens = IntegerField(allow_null=True)
+    unpriced_spans = IntegerField(allow_null=True)
+    unknown_spans = IntegerField(allow_null=True)
+
+
+class CostLinesShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
+    currency = CharField()
+    total = Money(help_text="Of all lines, not of this page.")
+    count = IntegerField()
+    data = CostLineShape(many=True, source="rows")
+    next = CharField(allow_null=True)
+
+
+class CourseDayShape(Serializer):
+    """Everything up to the end of this day."""
+
+    number = IntegerField(help_text="Of the day in its month.")
+    day = DateField(allow_null=True, help_text="null: only the month before had it.")
+    cost = MaybeMoney(help_text="null before anything is known, and on days to come.")
+    previous = MaybeMoney(help_text="In the month before, up to its day of this number.")
+    expected = MaybeMoney(help_text="On days to come; null without a forecast.")
+    low = MaybeMoney(help_text="Four in five such days end above this.")
+    high = MaybeMoney()
+
+
+class MonthEndShape(Serializer):
+    spent = Money()
+    expected = MaybeMoney(help_text="Spent so far, plus the forecast of each day left.")
+    low = MaybeMoney(source="low80")
+    high = MaybeMoney(source="high80")
+    reason = CharField(help_text="Why there is no forecast.")
+    as_of = DateField(allow_null=True, help_text="The last day that the forecast had seen.")
+
+
+class CourseBudgetShape(Serializer):
+    id = IntegerField()
+    name = CharField()
+    amount = Money()
+
+
+class CourseShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
+    month = DateField()
+    previous_month = DateField()
+    currency = CharField()
+    days = CourseDayShape(many=True)
+    unknown_days = IntegerField(help_text="Days that are over of which nothing is known.")
+    end = MonthEndShape(allow_null=True, help_text="null for a month that is over.")
+    budgets = CourseBudgetShape(many=True, help_text="Monthly budgets of exactly this scope.")
 
 
 class ProjectShape(Serializer):
@@ -220,6 +320,8 @@ class PriceShape(Serializer):
     amount = Money()
     currency = CharField()
     is_own = BooleanField()
+    is_list_price = BooleanField(help_text="Of an own price: discounts come off it.")
+    region = CharField(help_text="Empty: everywhere.")
 
 
 class PricePageShape(Serializer):

@@ -149,6 +149,7 @@ class SpanShape(Serializer):
     cost = MaybeMoney()
     currency = CharField()
     cost_note = CharField(help_text="Why there is no cost.")
+    list_cost = MaybeMoney(help_text="At list prices; null also where no list has a price.")
 
 
 class SpanPageShape(StampedShape):
@@ -234,6 +235,7 @@ class ServedModelShape(Serializer):
     busy_s = FloatField(allow_null=True)
     used = MaybeMoney()
     allocated = MaybeMoney()
+    used_per_thousand_requests = MaybeMoney(source="used_per_thousand")
 
 
 class PoolShape(Serializer):
@@ -253,6 +255,12 @@ class PoolShape(Serializer):
     utilization = FloatField(allow_null=True)
     coverage = FloatField()
     unpriced_hours = FloatField()
+    per_thousand_requests = MaybeMoney(
+        source="per_thousand", help_text="Everything paid: what to compare with an API."
+    )
+    used_per_thousand_requests = MaybeMoney(
+        source="used_per_thousand", help_text="The busy share of it."
+    )
     models = ServedModelShape(many=True)
     gpus = GpuShape(many=True)
 

@@ -11,7 +11,7 @@ from finops.queries.unit_costs import GROUPS, NAMES, UNITS, Asked
 
 from . import unit_costs_shapes as shapes
 from .base import Api, told
-from .parameters import FILTERS, read_filters, refuse, text_parameter
+from .parameters import CONVERT, FILTERS, read_filters, refuse, text_parameter
 
 SPEND = {"GET": "finops.view_spend"}
 SCORE = [
@@ -23,8 +23,8 @@ GROUP_BY = text_parameter(
 )
 
 
-def asked_of(request: Request) -> tuple[Filters, Asked]:
-    filters = read_filters(request, *NAMES)
+def asked_of(request: Request, *more: str) -> tuple[Filters, Asked]:
+    filters = read_filters(request, *NAMES, *more)
     asked, errors = queries.parse(request.query_params)
     refuse(errors)
     return filters, asked
@@ -36,12 +36,12 @@ class UnitCosts(Api):
     @told(
         "What one unit of use costs, in total and by group, with both of its numbers",
         shapes.UnitTableShape,
-        parameters=[*FILTERS, GROUP_BY, *SCORE],
+        parameters=[*FILTERS, CONVERT, GROUP_BY, *SCORE],
         name="unit_costs",
         group="Unit costs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.UnitTableShape, queries.unit_costs(*asked_of(request)))
+        return self.answer(shapes.UnitTableShape, queries.unit_costs(*asked_of(request, "convert")))
 
 
 class Series(Api):
@@ -52,6 +52,7 @@ class Series(Api):
         shapes.UnitSeriesShape,
         parameters=[
             *FILTERS,
+            CONVERT,
             text_parameter("unit", "Which one; requests if left out.", enum=tuple(UNITS)),
             *SCORE,
         ],
@@ -59,7 +60,9 @@ class Series(Api):
         group="Unit costs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.UnitSeriesShape, queries.unit_series(*asked_of(request)))
+        return self.answer(
+            shapes.UnitSeriesShape, queries.unit_series(*asked_of(request, "convert"))
+        )
 
 
 class Compared(Api):
@@ -68,12 +71,14 @@ class Compared(Api):
     @told(
         "Models side by side on the same kind of request",
         shapes.ComparisonShape,
-        parameters=[*FILTERS, *SCORE],
+        parameters=[*FILTERS, CONVERT, *SCORE],
         name="unit_costs_comparison",
         group="Unit costs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.ComparisonShape, queries.comparison(*asked_of(request)))
+        return self.answer(
+            shapes.ComparisonShape, queries.comparison(*asked_of(request, "convert"))
+        )
 
 
 class OtherModels(Api):

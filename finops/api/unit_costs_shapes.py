@@ -23,7 +23,15 @@ from rest_framework.serializers import (
 
 from finops.queries.unit_costs import UNITS
 
-from .shapes import Instant, MaybeMoney, Money, PerCurrency, StampedShape
+from .shapes import (
+    CONVERSION,
+    ConversionShape,
+    Instant,
+    MaybeMoney,
+    Money,
+    PerCurrency,
+    StampedShape,
+)
 from .traffic_shapes import PercentilesShape
 
 
@@ -76,6 +84,7 @@ class CountedShape(Serializer):
 
 
 class UnitTableShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     group_by = ListField(child=CharField())
     spend = Money(source="spend.cost", help_text="As in /api/v1/spend.")
@@ -88,6 +97,7 @@ class UnitTableShape(StampedShape):
 
 
 class UnitSeriesShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     unit = ChoiceField(choices=tuple(UNITS))
     currency = CharField()
     points = ListField(child=DateField())

@@ -6,22 +6,28 @@ from drf_spectacular.views import SpectacularAPIView
 from . import (
     alert_plans,
     alerts,
+    allocation,
     bill_changes,
     budgets,
     channels,
     events,
+    exchange,
     loads,
     logged_errors,
     money,
     people,
+    price_terms,
     price_update,
     reconciliation,
     repricing,
     savings,
+    slack,
+    slos,
     source_changes,
     sources,
     traffic,
     unit_costs,
+    watch_rules,
 )
 
 app_name = "api"
@@ -29,6 +35,8 @@ app_name = "api"
 # Digits that fit the column: a larger number is no address, not an error of the database.
 SOURCE = r"^v1/sources/(?P<pk>[0-9]{1,9})"
 CHANNEL = r"^v1/channels/(?P<pk>[0-9]{1,18})"
+UID = r"(?P<uid>[0-9a-f-]{36})"
+SLO_PROPOSAL = r"^v1/slo-proposals/(?P<pk>[0-9]{1,18})"
 MESSAGE = rf"{CHANNEL}/messages/(?P<message>[0-9]{{1,18}})"
 
 urlpatterns = [
@@ -38,6 +46,8 @@ urlpatterns = [
     path("v1/spend", money.SpendTotal.as_view(), name="spend"),
     path("v1/spend/by", money.SpendBy.as_view(), name="spend-by"),
     path("v1/spend/series", money.SpendSeries.as_view(), name="spend-series"),
+    path("v1/spend/lines", money.SpendLines.as_view(), name="spend-lines"),
+    path("v1/spend/month", money.SpendMonth.as_view(), name="spend-month"),
     path("v1/reconciliation", reconciliation.Reconciled.as_view(), name="reconciliation"),
     path("v1/source-costs", reconciliation.SourceCosts.as_view(), name="source-costs"),
     path("v1/bill-matches", reconciliation.BillMatches.as_view(), name="bill-matches"),
@@ -103,6 +113,29 @@ urlpatterns = [
     path("v1/events", events.Events.as_view(), name="events"),
     re_path(r"^v1/events/(?P<pk>[0-9]{1,18})$", events.OneEvent.as_view(), name="event"),
     re_path(r"^v1/events/(?P<pk>[0-9]{1,18})/end$", events.EndEvent.as_view(), name="event-end"),
+    path("v1/allocation-rules", allocation.AllocationRules.as_view(), name="allocation-rules"),
+    path(
+        "v1/allocation-rules/preview",
+        allocation.PreviewAllocationRule.as_view(),
+        name="allocation-rules-preview",
+    ),
+    re_path(
+        r"^v1/allocation-rules/(?P<pk>[0-9]{1,18})$",
+        allocation.OneAllocationRule.as_view(),
+        name="allocation-rule",
+    ),
+    path(
+        "v1/allocation/unallocated",
+        allocation.Unallocated.as_view(),
+        name="allocation-unallocated",
+    ),
+    path("v1/showback", allocation.ShowbackView.as_view(), name="showback"),
+    path("v1/chargebacks", allocation.Chargebacks.as_view(), name="chargebacks"),
+    re_path(
+        r"^v1/chargebacks/(?P<pk>[0-9]{1,18})$",
+        allocation.OneChargeback.as_view(),
+        name="chargeback",
+    ),
     path("v1/budgets", budgets.Budgets.as_view(), name="budgets"),
     re_path(r"^v1/budgets/(?P<pk>[0-9]{1,18})$", budgets.OneBudget.as_view(), name="budget"),
     re_path(
@@ -111,6 +144,25 @@ urlpatterns = [
         name="budget-status",
     ),
     path("v1/limits", budgets.Limits.as_view(), name="limits"),
+    path("v1/slos", slos.Slos.as_view(), name="slos"),
+    re_path(r"^v1/slos/(?P<pk>[0-9]{1,18})$", slos.OneSlo.as_view(), name="slo"),
+    re_path(r"^v1/slos/(?P<pk>[0-9]{1,18})/course$", slos.SloCourse.as_view(), name="slo-course"),
+    re_path(
+        r"^v1/slos/(?P<pk>[0-9]{1,18})/versions$", slos.SloVersions.as_view(), name="slo-versions"
+    ),
+    re_path(r"^v1/slos/(?P<pk>[0-9]{1,18})/proposals$", slos.SloNext.as_view(), name="slo-change"),
+    path("v1/slo-proposals", slos.SloProposals.as_view(), name="slo-proposals"),
+    re_path(rf"{SLO_PROPOSAL}$", slos.OneSloProposal.as_view(), name="slo-proposal"),
+    re_path(rf"{SLO_PROPOSAL}/approve$", slos.ApproveSlo.as_view(), name="slo-approve"),
+    re_path(rf"{SLO_PROPOSAL}/reject$", slos.RejectSlo.as_view(), name="slo-reject"),
+    re_path(rf"{SLO_PROPOSAL}/ask$", slos.AskSlo.as_view(), name="slo-ask"),
+    re_path(rf"{SLO_PROPOSAL}/withdraw$", slos.WithdrawSlo.as_view(), name="slo-withdraw"),
+    path("v1/alerts/watch-rules", watch_rules.WatchRules.as_view(), name="watch-rules"),
+    re_path(
+        r"^v1/alerts/watch-rules/(?P<pk>[0-9]{1,18})$",
+        watch_rules.OneWatchRule.as_view(),
+        name="watch-rule",
+    ),
     path("v1/alerts", alerts.Alerts.as_view(), name="alerts"),
     path("v1/alerts/stream", alerts.Stream.as_view(), name="alerts-stream"),
     path("v1/alerts/rules", alert_plans.Rules.as_view(), name="alert-rules"),
@@ -138,6 +190,14 @@ urlpatterns = [
         r"^v1/alerts/(?P<pk>[0-9]{1,18})/resolve$", alerts.Resolve.as_view(), name="alert-resolve"
     ),
     path("v1/prices", money.Prices.as_view(), name="prices"),
+    path("v1/exchange-rates", exchange.ExchangeRates.as_view(), name="exchange-rates"),
+    path("v1/exchange-rates/used", exchange.UsedRates.as_view(), name="exchange-rates-used"),
+    path("v1/prices/explained", price_terms.Explain.as_view(), name="price-explained"),
+    path("v1/price-terms", price_terms.Terms.as_view(), name="price-terms"),
+    path("v1/price-terms/preview", price_terms.TermPreview.as_view(), name="price-terms-preview"),
+    re_path(rf"^v1/price-terms/{UID}$", price_terms.OneTerm.as_view(), name="price-term"),
+    path("v1/buying-regions", price_terms.Regions.as_view(), name="buying-regions"),
+    re_path(rf"^v1/buying-regions/{UID}$", price_terms.OneRegion.as_view(), name="buying-region"),
     path("v1/price-books", money.Books.as_view(), name="price-books"),
     path("v1/price-books/update", price_update.Update.as_view(), name="price-update"),
     path("v1/unpriced", price_update.Unpriced.as_view(), name="unpriced"),
@@ -157,5 +217,9 @@ urlpatterns = [
     ),
     path("v1/tokens", people.Tokens.as_view(), name="tokens"),
     re_path(r"^v1/tokens/(?P<pk>[0-9a-f]{12})$", people.OneToken.as_view(), name="token"),
+    path("v1/slack-users", slack.SlackUsers.as_view(), name="slack-users"),
+    re_path(
+        r"^v1/slack-users/(?P<pk>[0-9]{1,18})$", slack.OneSlackUser.as_view(), name="slack-user"
+    ),
     path("v1/audit", people.AuditLog.as_view(), name="audit"),
 ]

@@ -1,6 +1,15 @@
 """Tables of money, people and the audit chain. They may point at facts, never at advice."""
 
 from .alerts import Alert, AlertEvent, AlertRule, Silence
+from .allocation import (
+    AllocationRule,
+    AllocationTarget,
+    Chargeback,
+    ChargebackLine,
+    LandedBill,
+    LandedHardware,
+    Landing,
+)
 from .audit import Audit
 from .budgets import Budget, BudgetCrossing, BudgetMonth, BudgetPeriod, BudgetThreshold
 from .channels import Attempt, Channel, Message
@@ -12,18 +21,25 @@ from .costs import (
     PricedUserDay,
     UserCostDay,
 )
+from .exchange import ExchangeImport, ExchangeRate
 from .forecasts import AnomalyMark, Forecast
 from .ledger import LedgerEntry
 from .people import AccessToken, Membership, User
 from .price_lists import PriceList
+from .price_terms import BuyingRegion, PriceTerm
 from .prices import BillMatch, HardwarePrice, ModelAlias, Price, PriceBook
 from .repricing import Repricing
+from .slack import SlackLink, SlackLinkCode, SlackPress, SlackThread
+from .slos import Slo, SloDecision, SloEditor, SloProposal, SloStatus, SloVersion
+from .watch_rules import WatchRule
 
 __all__ = [
     "AccessToken",
     "Alert",
     "AlertEvent",
     "AlertRule",
+    "AllocationRule",
+    "AllocationTarget",
     "AnomalyMark",
     "Attempt",
     "Audit",
@@ -33,11 +49,19 @@ __all__ = [
     "BudgetMonth",
     "BudgetPeriod",
     "BudgetThreshold",
+    "BuyingRegion",
     "Channel",
+    "Chargeback",
+    "ChargebackLine",
     "CostDay",
     "CostQuarter",
+    "ExchangeImport",
+    "ExchangeRate",
     "Forecast",
     "HardwarePrice",
+    "LandedBill",
+    "LandedHardware",
+    "Landing",
     "LedgerEntry",
     "Membership",
     "Message",
@@ -46,10 +70,22 @@ __all__ = [
     "Price",
     "PriceBook",
     "PriceList",
+    "PriceTerm",
     "PricedHour",
     "PricedUserDay",
     "Repricing",
     "Silence",
+    "SlackLink",
+    "SlackLinkCode",
+    "SlackPress",
+    "SlackThread",
+    "Slo",
+    "SloDecision",
+    "SloEditor",
+    "SloProposal",
+    "SloStatus",
+    "SloVersion",
     "User",
     "UserCostDay",
+    "WatchRule",
 ]

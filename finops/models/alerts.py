@@ -15,8 +15,8 @@ from django.db.models import F, Q
 from ingest.models.fields import one_of
 
 BUDGET, UNPRICED, SOURCE_LAG, ANOMALY = "budget", "unpriced", "source_lag", "anomaly"
-SLO, DRIFT, VERDICT = "slo", "drift", "verdict"
-ALERT_KINDS = (BUDGET, UNPRICED, SOURCE_LAG, ANOMALY, SLO, DRIFT, VERDICT)
+SLO, DRIFT, VERDICT, THRESHOLD = "slo", "drift", "verdict", "threshold"
+ALERT_KINDS = (BUDGET, UNPRICED, SOURCE_LAG, ANOMALY, SLO, THRESHOLD, DRIFT, VERDICT)
 
 INFO, WARNING, CRITICAL = "info", "warning", "critical"
 SEVERITIES = (INFO, WARNING, CRITICAL)
@@ -27,11 +27,15 @@ ALERT_STATES = (OPEN, ACKNOWLEDGED, SNOOZED, RESOLVED)
 
 OPENED, ROSE, RETURNED, SENT_LATE = "opened", "rose", "returned", "told_late"
 REMINDED, ESCALATED = "reminded", "escalated"
+REOPENED, SETTLED = "reopened", "settled"
 ALERT_ACTS = (
     OPENED, ROSE, RETURNED, SENT_LATE, REMINDED, ESCALATED, ACKNOWLEDGED, SNOOZED, RESOLVED,
+    REOPENED, SETTLED,
 )  # fmt: skip
 
 LONGEST_KEY = 300
+QUIET_S = 900
+"""What is over and comes again sooner than this is the same alert."""
 
 
 def person(**options: Any) -> models.ForeignKey:
@@ -80,6 +84,13 @@ class Alert(models.Model):
     why = models.TextField(blank=True, help_text="Why it is resolved.")
     holds = models.BooleanField(
         default=True, help_text="What it tells of was still so when its producer last looked."
+    )
+    swings = models.PositiveIntegerField(
+        default=0, help_text="How often it was over and came again within the quiet time."
+    )
+    swung_at = models.DateTimeField(null=True, help_text="When it last came again.")
+    is_flapping = models.BooleanField(
+        default=False, help_text="Channels were told so, and hear of it when it holds still."
     )
 
     class Meta:
@@ -157,6 +168,11 @@ class AlertRule(models.Model):
     remind_every_s = models.PositiveIntegerField(null=True, help_text="Empty: never.")
     escalate_after_s = models.PositiveIntegerField(null=True, help_text="Empty: never.")
     escalation_channel_ids = channel_list()
+    quiet_s = models.PositiveIntegerField(
+        null=True,
+        default=QUIET_S,
+        help_text="Over and back within this time: the same alert. Empty: a new one each time.",
+    )
     changed_at = models.DateTimeField(null=True)
     changed_by = person()
 
@@ -221,9 +237,11 @@ ALERT_DEFAULTS: dict[str, dict[str, object]] = {
     UNPRICED: {"severity": WARNING, "remind_every_s": DAY_S},
     SOURCE_LAG: {"severity": WARNING, "remind_every_s": 4 * HOUR_S},
     # One day's cost stays what it was: saying it again tells nothing new.
-    ANOMALY: {"severity": WARNING},
+    ANOMALY: {"severity": WARNING, "quiet_s": None},
     SLO: {"severity": CRITICAL, "remind_every_s": HOUR_S},
+    # A watch rule has an urgency of its own.
+    THRESHOLD: {"severity": WARNING, "remind_every_s": DAY_S},
     DRIFT: {"severity": WARNING, "remind_every_s": DAY_S},
-    VERDICT: {"severity": INFO},
+    VERDICT: {"severity": INFO, "quiet_s": None},
 }
 """The rules a new installation starts with."""

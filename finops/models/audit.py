@@ -12,7 +12,7 @@ class Audit(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
     actor_name = models.CharField(max_length=150, help_text="As it was then; `system` for none.")
-    via = models.CharField(max_length=20, help_text="page, api, admin, command or system.")
+    via = models.CharField(max_length=20, help_text="page, api, admin, command, slack or system.")
     action = models.CharField(max_length=80)
     object_type = models.CharField(max_length=60)
     object_id = models.CharField(max_length=100)

@@ -10,8 +10,8 @@ from django.db.models import Q
 
 from ingest.models.fields import finite_float, not_negative, one_of
 
-SLACK, WEBHOOK, EMAIL = "slack_webhook", "webhook", "email"
-CHANNEL_KINDS = (SLACK, WEBHOOK, EMAIL)
+SLACK, WEBHOOK, EMAIL, SLACK_APP = "slack_webhook", "webhook", "email", "slack_app"
+CHANNEL_KINDS = (SLACK, SLACK_APP, WEBHOOK, EMAIL)
 
 ACTIVE, DISABLED, REMOVED = "active", "disabled", "removed"
 CHANNEL_STATES = (ACTIVE, DISABLED, REMOVED)

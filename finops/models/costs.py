@@ -47,6 +47,11 @@ class Costs(models.Model):
     output_cost = money(default=0)
     other_cost = money(default=0)
     cost = money(default=0)
+    list_cost = money(
+        null=True,
+        help_text="At list prices, before any discount. Null: unknown, as where a price is our own"
+        " and no list has it, or when it was priced before list costs were kept.",
+    )
 
     class Meta:
         abstract = True
@@ -62,7 +67,7 @@ class CostQuarter(Costs):
 
     class Meta:
         indexes = [models.Index(fields=["at"], name="cost_quarter_at")]
-        constraints = finite_decimal("cost_quarter", "cost")
+        constraints = finite_decimal("cost_quarter", "cost", "list_cost")
 
 
 class CostDay(Costs):
@@ -73,7 +78,7 @@ class CostDay(Costs):
 
     class Meta:
         indexes = [models.Index(fields=["day"], name="cost_day_day")]
-        constraints = finite_decimal("cost_day", "cost")
+        constraints = finite_decimal("cost_day", "cost", "list_cost")
 
 
 class UserCostDay(Costs):
@@ -88,7 +93,7 @@ class UserCostDay(Costs):
             models.Index(fields=["day"], name="user_cost_day_day"),
             models.Index(fields=["user_id", "day"], name="user_cost_day_user"),
         ]
-        constraints = finite_decimal("user_cost_day", "cost")
+        constraints = finite_decimal("user_cost_day", "cost", "list_cost")
 
 
 class PricedUserDay(models.Model):

@@ -54,6 +54,13 @@ class Price(models.Model):
     amount = money()
     currency = models.CharField(max_length=20, default="USD")
     is_own = models.BooleanField(default=False, help_text="Entered here; survives a new seed.")
+    region = models.CharField(
+        max_length=60, blank=True, default="", help_text="Empty: everywhere. Own prices only."
+    )
+    is_list_price = models.BooleanField(
+        default=False,
+        help_text="Of an own price: what is asked of everybody, so that discounts come off it.",
+    )
 
     class Meta:
         indexes = [models.Index(fields=["book", "provider", "model"], name="price_model")]

@@ -31,6 +31,7 @@ KIND_WORDS = {
     "source_lag": "Silent source",
     "anomaly": "Unexpected spend",
     "slo": "Service level",
+    "threshold": "Watched threshold",
     "drift": "Drift",
     "verdict": "Verdict",
 }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import book
+from . import book, conversion
 from .amounts import minus
 from .book import MEASURES, Split, Sum
 from .filters import Filters
@@ -24,12 +24,24 @@ Key = tuple[tuple[str, ...], Any, str]
 
 def dearest(filters: Filters) -> tuple[str, ...]:
     """The users that get a row of their own."""
+    weights = {filters.currency: 1.0}
+    if filters.convert:
+        weights = conversion.newest_rates(filters)
     found = book.rows(
         "SELECT c.user_id FROM finops_usercostday c"
-        " WHERE c.day >= %(start)s AND c.day < %(end)s AND c.currency IN (%(currency)s, '')"
+        " LEFT JOIN unnest(%(codes)s::text[], %(weights)s::float8[]) AS w (currency, weight)"
+        " ON w.currency = c.currency"
+        " WHERE c.day >= %(start)s AND c.day < %(end)s"
+        " AND (w.currency IS NOT NULL OR c.currency = '')"
         f" {book.usage_in_scope(filters)}"
-        " GROUP BY 1 ORDER BY sum(c.cost::float8) DESC, sum(c.spans) DESC, 1 LIMIT %(most)s",
-        {**book.parameters(filters), "currency": filters.currency, "most": MOST_NAMED},
+        " GROUP BY 1 ORDER BY sum(c.cost::float8 * coalesce(w.weight, 0)) DESC,"
+        " sum(c.spans) DESC, 1 LIMIT %(most)s",
+        {
+            **book.parameters(filters),
+            "codes": list(weights),
+            "weights": list(weights.values()),
+            "most": MOST_NAMED,
+        },
     )
     return tuple(user for (user,) in found)
 

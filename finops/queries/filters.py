@@ -15,10 +15,12 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 
 from finops import access
+from finops.models import ExchangeRate
 
 PRESETS = ("today", "7d", "14d", "30d", "60d", "90d", "mtd", "last-month")
 DEFAULT_PRESET = "30d"
@@ -66,6 +68,8 @@ class Filters:
     basis: str = "book"
     metric: str = "effective"
     currency: str = "USD"
+    convert: str = ""
+    """Every currency's amounts in this one, at the rates of their days; empty: as recorded."""
     compare: bool = False
     known_on: date | None = None
     """Bills as known at the end of this day; None: as known now."""
@@ -82,6 +86,11 @@ class Filters:
         refuses.
         """
         return _Parser(query, user).parse()
+
+    @property
+    def shown(self) -> str:
+        """The currency that amounts are told in."""
+        return self.convert or self.currency
 
     @property
     def start_at(self) -> datetime:
@@ -139,6 +148,8 @@ class Filters:
         if self.metric != "effective":
             yield "metric", self.metric
         yield "currency", self.currency
+        if self.convert:
+            yield "convert", self.convert
         if self.known_on:
             yield "known_on", self.known_on.isoformat()
         if self.compare:
@@ -180,6 +191,11 @@ def _period_before(start: date, end: date, preset: str) -> tuple[date, date]:
     return start - length, start
 
 
+def _has_rates(code: str) -> bool:
+    of_it = Q(base=code) | Q(quote=code)
+    return ExchangeRate.objects.filter(of_it, replaced_at=None).exists()
+
+
 class _Parser:
     """One pass over a query string; collects errors instead of stopping at the first."""
 
@@ -208,6 +224,7 @@ class _Parser:
             basis=self._basis(sees_bills),
             metric=self._one_of("metric", METRICS, "effective"),
             currency=self._currency(),
+            convert=self._convert(),
             compare=self._one_of("compare", ("previous", "none"), "none") == "previous",
             known_on=self._day("known_on"),
             project_ids=self._project_ids(visible, chosen["project"], chosen["team"]),
@@ -312,6 +329,20 @@ class _Parser:
         if not CURRENCY.fullmatch(text):
             self._bad("currency", "Use a currency code such as USD.")
             return settings.REPORTING_CURRENCY
+        return text
+
+    def _convert(self) -> str:
+        text = self._text("convert")
+        if text and not CURRENCY.fullmatch(text):
+            self._bad("convert", "Use a currency code such as EUR.")
+            return ""
+        if text and not _has_rates(text):
+            self._bad(
+                "convert",
+                f"There is no exchange rate of {text} yet; an analyst can bring some in under"
+                " Exchange rates.",
+            )
+            return ""
         return text
 
     def _project_ids(

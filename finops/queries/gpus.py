@@ -67,6 +67,10 @@ class ModelRow:
     used: Decimal | None
     allocated: Decimal | None
 
+    @property
+    def used_per_thousand(self) -> Decimal | None:
+        return _per_thousand(self.used, self.requests)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRow:
@@ -94,6 +98,20 @@ class PoolRow:
     models: tuple[ModelRow, ...]
     gpus: tuple[GpuRow, ...]
 
+    @property
+    def requests(self) -> float:
+        return sum(row.requests or 0 for row in self.models)
+
+    @property
+    def per_thousand(self) -> Decimal | None:
+        """Everything paid by the requests answered: what to compare with an API."""
+        return _per_thousand(self.allocated, self.requests)
+
+    @property
+    def used_per_thousand(self) -> Decimal | None:
+        """The busy share of it."""
+        return _per_thousand(self.used, self.requests)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTable(Stamped):
@@ -112,6 +130,10 @@ class UtilizationSeries(Stamped):
     step: str
     points: tuple[datetime, ...]
     lines: tuple[GpuLine, ...]
+
+
+def _per_thousand(amount: Decimal | None, requests: float | None) -> Decimal | None:
+    return amount * 1000 / Decimal(requests) if amount is not None and requests else None
 
 
 def pools(filters: Filters) -> PoolTable:

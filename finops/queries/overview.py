@@ -70,9 +70,7 @@ def overview(filters: Filters) -> Overview:
     splits = [Split(), Split(("project",)), Split(("model",)), Split(by_time=True)]
     answers = Answers(filters, splits)
     spend, by_project = answers.total(), answers.table(("project",))
-    scope = forecast_scope(filters)
-    forecast = latest_forecast(scope, filters.currency)
-    unexpected = tuple(anomalies(filters, [scope] if scope else []))
+    forecast, unexpected = _expectations(filters)
     unclaimed = (row.cost for row in by_project.rows if row.keys == (UNALLOCATED,))
     return Overview(
         spend=spend,
@@ -90,7 +88,17 @@ def overview(filters: Filters) -> Overview:
         as_of=spend.as_of,
         provisional=spend.provisional,
         sources=spend.sources,
+        conversion=spend.conversion,
     )
+
+
+def _expectations(filters: Filters) -> tuple[Forecast | None, tuple[AnomalyMark, ...]]:
+    """Both are of one currency as recorded: days to come have no rate, and a band has no day."""
+    if filters.convert:
+        return None, ()
+    scope = forecast_scope(filters)
+    forecast = latest_forecast(scope, filters.currency)
+    return forecast, tuple(anomalies(filters, [scope] if scope else []))
 
 
 def month_end(filters: Filters, forecast: Forecast | None) -> MonthEnd:
@@ -142,6 +150,10 @@ def added(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def _why_none(filters: Filters) -> str:
+    if filters.convert:
+        return (
+            "Days to come have no exchange rate: see the figures as recorded for what is expected."
+        )
     if forecast_scope(filters):
         return "No forecast has been made yet; it needs some weeks of daily costs."
     return "Forecasts are made for all projects together and for each one; clear the filters."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,10 @@ class PriceDiff:
     """Prices of our own that are kept."""
     left_out: Mapping[str, int]
     digest: str
+    terms: int = 0
+    """Contracts that are kept."""
+    without_price: tuple[str, ...] = ()
+    """Of them, those of a model that has no price any more: they come off nothing then."""
 
     def count(self, kind: str) -> int:
         return sum(change.kind == kind for change in self.changes)
@@ -75,10 +79,17 @@ class PriceDiff:
     def said(self) -> str:
         if not self.changes:
             return f"The newest book has every price of {self.source}: {self.same:,} are the same."
+        lost = ""
+        if self.without_price:
+            names = ", ".join(self.without_price)
+            lost = f" Then these contracts are of a model without a price: {names}."
+        kept = f" and {self.own:,} of our own"
+        if self.terms:
+            kept = f", {self.own:,} of our own and {self.terms:,} contracts"
         return (
             f"{self.source} adds {self.count(ADDED):,} prices, removes {self.count(REMOVED):,}"
             f" and changes {self.count(CHANGED):,}; {self.same:,} stay the same"
-            f" and {self.own:,} of our own are kept."
+            f"{kept} are kept.{lost}"
         )
 
 
@@ -132,7 +143,18 @@ def diff_of(snapshot: Any, book: PriceBook | None) -> PriceDiff:
         own=Price.objects.filter(book=book, is_own=True).count() if book else 0,
         left_out=snapshot.left_out,
         digest=_digest(book, snapshot.source, changes),
+        terms=book.terms.count() if book else 0,
+        without_price=_without_price(book, {(case[0], case[1]) for case in new}),
     )
+
+
+def _without_price(book: PriceBook | None, listed: Collection[tuple[str, str]]) -> tuple[str, ...]:
+    if book is None:
+        return ()
+    own = set(book.prices.filter(is_own=True).values_list("provider", "model"))
+    named = book.terms.exclude(model="").values_list("contract", "provider", "model")
+    lost = {contract for contract, *name in named if tuple(name) not in {*listed, *own}}
+    return tuple(sorted(lost))
 
 
 def _by_case(rows: Iterable[tuple[str, str, Rate]]) -> dict[Case, Rate]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
+from finops.actions import price_book as price_book_actions
+from finops.costing.terms import NOTHING_AGREED, Agreed, Term
 from finops.models import HardwarePrice, Price, PriceBook
 
 from . import cursors
@@ -67,6 +70,41 @@ def hardware_prices(book: PriceBook | None) -> list[HardwarePrice]:
     if book is None:
         return []
     return list(book.hardware.order_by("hardware", "valid_from"))
+
+
+def agreed(book: PriceBook | None) -> Agreed:
+    return NOTHING_AGREED if book is None else price_book_actions.agreed_of(book)
+
+
+def everybodys_term(price: Price, agreed: Agreed) -> Term | None:
+    """Which contract comes off this price now for projects without one of their own."""
+    if price.is_own and not price.is_list_price:
+        return None
+    now = timezone.now()
+    region = price.region or agreed.region(None, price.provider, now)
+    asked = (None, (price.provider, price.model), price.tier, region, now)
+    fitting = [
+        one
+        for one in agreed.terms
+        if one.unit in ("", price.unit)
+        and one.currency in ("", price.currency)
+        and one.fits(*asked)
+    ]
+    return max(fitting, key=lambda one: one.rank(price.unit), default=None)
+
+
+def providers(book: PriceBook | None) -> list[str]:
+    return _distinct(book, "provider")
+
+
+def tiers(book: PriceBook | None) -> list[str]:
+    return _distinct(book, "tier")
+
+
+def _distinct(book: PriceBook | None, name: str) -> list[str]:
+    if book is None:
+        return []
+    return list(book.prices.order_by(name).values_list(name, flat=True).distinct())
 
 
 def _after(found: QuerySet[Price], cursor: str | None) -> QuerySet[Price]:

@@ -14,12 +14,14 @@ from functools import reduce
 
 from django.db.models import Q, QuerySet
 
+from finops.costing.exchange import Converter
 from finops.models import LedgerEntry
 from finops.models.ledger import ESTIMATE, PROGRAMME_COST, REALISED
 from finops.money import CONTEXT
 
-from . import cursors
+from . import cursors, savings_conversion
 from .filters import Filters, midnight
+from .savings_conversion import in_one
 from .stamp import Stamped, newest, notes
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -144,6 +146,9 @@ def savings(filters: Filters) -> Savings:
         )
         .select_related("project", "pool")
     )
+    currencies = _currencies(filters)
+    converter = savings_conversion.converter(filters, _standing(filters), currencies)
+    now = in_one(now, converter, filters.zone)
     realised = [entry for entry in now if entry.counts_as == REALISED]
     refs = {entry.change_ref for entry in realised}
     touches = Q(period_from__lt=filters.end_at, period_to__gt=filters.start_at)
@@ -152,22 +157,24 @@ def savings(filters: Filters) -> Savings:
         .filter(Q(change_ref__in=refs) | touches, counts_as=ESTIMATE)
         .select_related("project", "pool")
     )
+    promised = in_one(promised, converter, filters.zone)
     spent = _cash_by_currency(entry for entry in now if entry.counts_as == PROGRAMME_COST)
-    moves = _moves(filters)
+    moves = _moves(filters, converter)
     sources = notes(filters, usage=True, hardware=True)
     return Savings(
-        currency=filters.currency,
-        changes=_changes(promised, realised, filters.currency),
-        estimated=_sum(promised, filters.currency),
-        realised=_sum(realised, filters.currency),
-        programme_cost=spent.pop(filters.currency, None),
+        currency=filters.shown,
+        changes=_changes(promised, realised, filters.shown),
+        estimated=_sum(promised, filters.shown),
+        realised=_sum(realised, filters.shown),
+        programme_cost=spent.pop(filters.shown, None),
         other_costs=tuple(sorted(spent.items())),
         payback=_payback(moves),
-        currencies=_currencies(filters),
+        currencies=currencies,
         days=_days(moves, filters),
         as_of=newest(filters, sources),
         provisional=any(entry.provisional for entry in realised),
         sources=sources,
+        conversion=converter.told() if converter else None,
     )
 
 
@@ -344,21 +351,23 @@ class _Move:
     cost: Decimal
 
 
-def _moves(filters: Filters) -> list[_Move]:
+def _moves(filters: Filters, converter: Converter | None) -> list[_Move]:
     """All of them up to the end of the period, in order."""
-    found = (
+    standing = (
         _standing(filters)
-        .filter(currency=filters.currency, counts_as__in=(REALISED, PROGRAMME_COST))
-        .filter(cash__isnull=False)
+        .filter(counts_as__in=(REALISED, PROGRAMME_COST), cash__isnull=False)
         .exclude(cash=0)
-        .values_list("counts_as", "period_from", "period_to", "cash")
+        .only("counts_as", "period_from", "period_to", "cash", "currency")
     )
+    if converter is None:
+        standing = standing.filter(currency=filters.currency)
+    found = in_one(list(standing.filter(period_from__lt=filters.end_at)), converter, filters.zone)
     moves = [
-        _Move(start, Decimal(0), amount)
-        if counts_as == PROGRAMME_COST
-        else _Move(end, amount, Decimal(0))
-        for counts_as, start, end, amount in found
-        if start < filters.end_at
+        _Move(entry.period_from, Decimal(0), entry.cash)
+        if entry.counts_as == PROGRAMME_COST
+        else _Move(entry.period_to, entry.cash, Decimal(0))
+        for entry in found
+        if entry.currency == filters.shown
     ]
     return sorted(moves, key=lambda move: move.at)
 

@@ -2,7 +2,7 @@
 
 `cost` is the book: bills where they are complete, priced usage elsewhere. `usage_cost` is all
 priced usage of the same scope beside it, so that both can be reconciled. Bills and shared hardware
-have no project: they stand under Unallocated.
+have no project: they stand under Unallocated, but for what rules of allocation landed on one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from finops.costing.exchange import Converter
 from ingest.models import Project
 
-from . import book, by_user
+from . import book, by_user, conversion
 from .amounts import ZERO, Spend, SpendRow, SpendTable, added, amounts, plus
 from .book import Split, Sum
 from .filters import Filters, today
@@ -147,11 +148,18 @@ class Answers:
         asked = [replace(split, keys=columns_of(split.keys)) for split in splits]
         if "user" in groups:
             self.users = by_user.dearest(filters) if users is None else users
-            found = by_user.sums(filters, asked, step, self.users)
+        self.converter: Converter | None = None
+        if filters.convert:
+            found, self.converter = conversion.sums(filters, asked, self._read)
         else:
-            found = book.sums(filters, asked, step)
+            found = self._read(asked)
         self.answers = dict(zip(splits, found, strict=True))
         self.sources = self._sources()
+
+    def _read(self, splits: Sequence[Split]) -> list[list[Sum]]:
+        if any("user" in split.keys for split in splits):
+            return by_user.sums(self.filters, splits, self.step, self.users)
+        return book.sums(self.filters, splits, self.step)
 
     def total(self) -> Spend:
         found = self.answers[Split()]
@@ -212,7 +220,7 @@ class Answers:
 
     def series(self, group_by: tuple[str, ...], top: int = 8) -> Series:
         found = self.answers[Split(group_by, by_time=True)]
-        own = [one for one in found if one.currency in (self.filters.currency, NO_AMOUNT)]
+        own = [one for one in found if one.currency in (self.filters.shown, NO_AMOUNT)]
         points = self._points({one.point for one in own})
         place = {point: index for index, point in enumerate(points)}
         costs: dict[tuple[str, ...], list[Decimal]] = {}
@@ -225,7 +233,7 @@ class Answers:
         known = [value is not None for value in reconciled]
         return Series(
             step=self.step,
-            currency=self.filters.currency,
+            currency=self.filters.shown,
             points=points,
             lines=self._lines(group_by, costs, known, top),
             reconciled=tuple(reconciled),
@@ -265,12 +273,12 @@ class Answers:
 
     def _chosen(self, found: Iterable[Sum]) -> list[dict[str, Any]]:
         """The currency asked for, with the usage that has no amount at all."""
-        return [one.measures for one in found if one.currency in (self.filters.currency, NO_AMOUNT)]
+        return [one.measures for one in found if one.currency in (self.filters.shown, NO_AMOUNT)]
 
     def by_key(self, group_by: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
         grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for one in self.answers[Split(group_by)]:
-            if one.currency in (self.filters.currency, NO_AMOUNT):
+            if one.currency in (self.filters.shown, NO_AMOUNT):
                 grouped.setdefault(self.key(group_by, one.keys), []).append(one.measures)
         return {key: added(parts) for key, parts in grouped.items()}
 
@@ -295,10 +303,10 @@ class Answers:
     def _money(self, found: Iterable[Sum]) -> dict[str, Any]:
         others: dict[str, Decimal] = {}
         for one in found:
-            if one.currency not in (self.filters.currency, NO_AMOUNT):
+            if one.currency not in (self.filters.shown, NO_AMOUNT):
                 cost = one.measures["cost"] or ZERO
                 others[one.currency] = plus(others.get(one.currency, ZERO), cost)
-        return {"currency": self.filters.currency, "others": tuple(sorted(others.items()))}
+        return {"currency": self.filters.shown, "others": tuple(sorted(others.items()))}
 
     def _stamp(self, found: Iterable[Sum]) -> dict[str, Any]:
         everything = added(self._chosen(found))
@@ -306,6 +314,7 @@ class Answers:
             "as_of": newest(self.filters, self.sources),
             "provisional": (everything.get("cost") or ZERO) != (everything.get("reconciled") or 0),
             "sources": self.sources,
+            "conversion": self.converter.told() if self.converter else None,
         }
 
     def _sources(self) -> tuple[SourceNote, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
+from finops.costing.exchange import Conversion
 from ingest.models import Source
 from ingest.sources import REGISTRY
 
@@ -40,6 +41,8 @@ class Stamped:
     provisional: bool
     """True while any part of it is priced usage that no complete bill covers."""
     sources: tuple[SourceNote, ...]
+    conversion: Conversion | None = None
+    """How its amounts came to be in one currency; None: they are as they were recorded."""
 
     @property
     def is_sample(self) -> bool:

@@ -36,11 +36,11 @@ GROUP BY c.provider, c.model"""
 """Requests that are not made of tokens. Apart, for a join with late facts could count one twice."""
 
 IN_PART = """
-SELECT c.provider, c.model, c.tier, c.input_band, c.at, c.book_id, {counts}
+SELECT c.project_id, c.provider, c.model, c.tier, c.input_band, c.at, c.book_id, {counts}
 FROM finops_costquarter c
 JOIN {facts} USING (project_id, at, {dims})
 WHERE {within} AND c.currency <> ''
-GROUP BY c.provider, c.model, c.tier, c.input_band, c.at, c.book_id"""
+GROUP BY c.project_id, c.provider, c.model, c.tier, c.input_band, c.at, c.book_id"""
 
 SINCE = """
 SELECT c.provider, c.model, min(c.day) FROM finops_costday c
@@ -115,13 +115,13 @@ def _in_part(filters: Filters) -> list[tuple[Any, ...]]:
     sql = IN_PART.format(counts=counts, **_parts(filters))
     used = list(rows(sql, parameters(filters)))
     names: dict[int, set[tuple[str, str]]] = {}
-    for provider, model, _, _, _, book, *_ in used:
+    for _, provider, model, _, _, _, book, *_ in used:
         names.setdefault(book, set()).add((provider, model))
     books = PriceBook.objects.in_bulk(names)
     rates = {pk: BookRates(books[pk], names[pk], store=False) for pk in names}
     found = []
-    for provider, model, tier, band, at, book, *tokens in used:
-        card = rates[book].card((provider, model), tier, band, at)
+    for project, provider, model, tier, band, at, book, *tokens in used:
+        card = rates[book].card(project, (provider, model), tier, band, at)
         for token_class, count in zip(TOKEN_CLASSES, tokens, strict=True):
             if count and (card is None or card.rate_of(token_class) is None):
                 found.append((provider, model, token_class, int(count), at, at))

@@ -34,6 +34,10 @@ ICONS = {
     "M11.5 10h3",
     "hosts": "M2.5 2.5h11v7.5h-11zM8 10v3.5M5 13.5h6M5 7.5V6M8 7.5V4.5M11 7.5V5.5",
     "budgets": "M8 2a6 6 0 1 0 6 6H8zM10.5 1.5a5 5 0 0 1 4 4h-4z",
+    "slos": "M2 11.5a6 6 0 0 1 12 0M8 11.5L10.5 6.5M2 13.5h12",
+    "allocation": "M8 2v3.5M8 5.5C8 9 3.5 7.5 3.5 11M8 5.5c0 3.5 4.5 2 4.5 5.5M8 5.5V11"
+    "M2 11.5h3v2H2zM6.5 11.5h3v2h-3zM11 11.5h3v2h-3z",
+    "showback": "M3.5 1.5h9v13l-1.5-1-1.5 1-1.5-1-1.5 1-1.5-1-1.5 1zM6 5h4M6 7.5h4M6 10h2.5",
     "events": "M4 14.5V2M4 2.5h8.5l-2 3 2 3H4",
     "advice": "M8 1.5a4.5 4.5 0 0 0-2.5 8.2v1.8h5V9.7A4.5 4.5 0 0 0 8 1.5zM6 14h4",
     "changes": "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5 1.75 1.75 0 0 0 0 3.5z"
@@ -46,8 +50,11 @@ ICONS = {
     "edit": "M2.5 13.5l.8-3.2L10.8 2.8l2.4 2.4-7.5 7.5z",
     "sources": "M8 10.5V14M4.5 6.5h7v1a3.5 3.5 0 0 1-7 0zM6 2.5v4M10 2.5v4",
     "prices": "M2.5 2.5h5.5l5.5 5.5-5.5 5.5L2.5 8zM5.5 5.5h.01",
+    "exchange": "M3 5.5h9M9.5 3 12 5.5 9.5 8M13 10.5H4M6.5 8 4 10.5 6.5 13",
     "tokens": "M9.5 6.5a3 3 0 1 0-2.6 2.97L8 8.5l1.5 1.5H11V11.5H12.5V13h2v-2l-4.6-4.2",
     "channels": "M2.5 6.5v3h2.5l5.5 3.5V3L5 6.5zM13 6a2.5 2.5 0 0 1 0 4M5 9.5v4h1.5",
+    "settings": "M2 4.5h3M8 4.5h6M6.5 3a1.5 1.5 0 1 0 0 3 1.5 1.5 0 0 0 0-3zM2 11.5h6M11 11.5h3"
+    "M9.5 10a1.5 1.5 0 1 0 0 3 1.5 1.5 0 0 0 0-3z",
     "audit": "M3.5 1.5h9v13h-9zM5.5 5h5M5.5 8h5M5.5 11h3",
     "menu": "M2 4.5h12M2 8h12M2 11.5h12",
     "calendar": "M2.5 3.5h11v10h-11zM2.5 6.5h11M5.5 1.5v3M10.5 1.5v3",
@@ -254,6 +261,12 @@ def day(value: date | None) -> str:
 @register.filter
 def short_day(value: date) -> str:
     return f"{value.day} {value:%b}"
+
+
+@register.filter
+def month(value: date) -> str:
+    """`November 2026`."""
+    return f"{value:%B %Y}"
 
 
 def days_text(start: date, end: date) -> str:

@@ -28,8 +28,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "tier": (
         "openai.response.service_tier",
         "gen_ai.openai.response.service_tier",
+        "gen_ai.response.service_tier",
         "openai.request.service_tier",
         "gen_ai.openai.request.service_tier",
+        "gen_ai.request.service_tier",
     ),
     "user_id": (
         "user.id",

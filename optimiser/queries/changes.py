@@ -13,7 +13,8 @@ from django.db.models import Count, F, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from finops import access
-from finops.models import Audit, User
+from finops.models import Audit, SloProposal, User
+from finops.queries import slos
 from optimiser.models import (
     CHANGE_STATES,
     Approval,
@@ -249,18 +250,21 @@ class Waiting:
     """For the overview: what this person can move on now."""
 
     to_decide: tuple[Change, ...]
+    objectives: tuple[SloProposal, ...]
+    """Proposals to set, change or retire an objective, which this person may decide on."""
     rolling_out: tuple[Change, ...]
     drifted: tuple[Any, ...]
 
     @property
     def is_empty(self) -> bool:
-        return not (self.to_decide or self.rolling_out or self.drifted)
+        return not (self.to_decide or self.objectives or self.rolling_out or self.drifted)
 
 
 def waiting(user: Any) -> Waiting:
     seen = visible(user)
     return Waiting(
         to_decide=tuple(to_decide(user)),
+        objectives=tuple(slos.to_decide(user)),
         rolling_out=tuple(seen.filter(state="rolling_out")),
         drifted=tuple(targets.visible(user).filter(live_state__in=("drifted", "away"))),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from optimiser import approvals
+from optimiser import alarms, approvals
 from optimiser.failpoints import hit
 from optimiser.models import Rollout
 from optimiser.targets.base import Config, TargetError
@@ -41,6 +41,8 @@ def promote(step: Step) -> bool:
         desire(rollout, back, step.now)
         approvals.move(rollout.change, "promoted")
         told(rollout, "promoted", f"The new config stays. {rollout.reason}", {"config": back})
+        alarms.in_step(rollout.target, step.now)
+        alarms.promoted(rollout, step.now)
     hit("rollout.promoted")
     return True
 
@@ -68,6 +70,8 @@ def restore(step: Step) -> bool:
         desire(rollout, back, step.now)
         approvals.move(rollout.change, "rolled_back")
         told(rollout, "rolled_back", "The old config is back and was read back.", {"config": back})
+        alarms.in_step(rollout.target, step.now)
+        alarms.rolled_back(rollout, step.now)
     hit("rollout.restored")
     return True
 
@@ -80,6 +84,7 @@ def _restore_failed(step: Step, error: TargetError) -> bool:
             approvals.move(rollout.change, "failed")
             text = f"The old config could not be loaded: {error.reason} It is tried on and on."
             told(rollout, "rollback_failed", text)
+            alarms.rollback_failed(rollout, error.reason, step.now)
     wait_s = FAILED_AGAIN_S
     if step.rollout.state == "restoring" and tried < len(RESTORE_AGAIN_S):
         wait_s = RESTORE_AGAIN_S[tried]

@@ -9,8 +9,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from finops.models import User
+from finops.queries import slos
 from finops.templatetags import words
 from finops.views.page import Action, View, link, needs, page
+from finops.views.slos_tables import proposal_table
 from finops.views.tables import NONE, Cell, Column, Row, Table, time_cell, words_cell
 from optimiser.forms import DecisionForm
 from optimiser.models import Approval, Change
@@ -54,10 +56,18 @@ def show(request: HttpRequest) -> HttpResponse:
         with_bar=False,
         states=state_choices(view, STATE_LABELS, state),
         table=change_table(found.rows, view),
+        objectives=objectives(view) if state == "open" else None,
         next_href=view.url(cursor=found.next) if found.next else "",
         first_href=view.url(cursor="") if view.extra.get("cursor") else "",
         shown=f"{len(found.rows)} changes on this page",
     )
+
+
+def objectives(view: View) -> Table:
+    """Proposals of objectives are changes too: decided the same way, on pages of their own."""
+    user = view.request.user
+    mine = {one.pk for one in slos.to_decide(user)}
+    return proposal_table(slos.proposals(user), mine)
 
 
 def change_table(rows: Iterable[ChangeRow], view: View) -> Table:

@@ -26,6 +26,7 @@ def show(request: HttpRequest) -> HttpResponse:
             "to_decide": [
                 (change, labels.effect_line(change.effect)) for change in waits.to_decide
             ],
+            "objectives": waits.objectives,
             "rolling_out": waits.rolling_out,
             "drifted": [(target, labels.LIVE[target.live_state]) for target in waits.drifted],
         },

@@ -16,8 +16,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from finops import access
-from finops.actions import alerting, budgets, price_book, pricing
+from finops.actions import alerting, budgets, price_book, pricing, slos
 from finops.actions.budgets import Draft, Threshold
+from finops.costing.objectives import Definition
 from finops.models import (
     AnomalyMark,
     BillMatch,
@@ -78,7 +79,7 @@ def build(spans_a_day: int = 24, days: int = DAYS, gpu_hours: int = GPU_HOURS) -
 
 
 def watch() -> None:
-    """A budget with a threshold, and an alert."""
+    """A budget with a threshold, an alert, and an objective."""
     draft = Draft(
         name="Support chat",
         owner="asha",
@@ -103,6 +104,22 @@ def watch() -> None:
     )
     with transaction.atomic():
         alerting.raise_(finding, timezone.now())
+    an_objective()
+
+
+def an_objective() -> None:
+    definition = Definition(
+        name="Answers in time",
+        indicator="latency",
+        threshold=Decimal(60_000),
+        objective=Decimal(95),
+        window_days=28,
+        least_events=20,
+    )
+    dev, ben = (User.objects.get(username=name) for name in ("dev", "ben"))
+    chat = Project.objects.get(slug="support-chat")
+    proposal = slos.propose(chat, definition, by=dev, via="command")
+    slos.approve(proposal, by=ben, via="command", plan_hash=proposal.plan_hash)
 
 
 def people() -> None:

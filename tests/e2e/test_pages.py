@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
 from finops.actions import connections, people
-from finops.models import Alert, Budget, User
+from finops.models import Alert, Budget, Slo, SloProposal, User
 from ingest.models import Source, Span
 from tests.e2e import estate
 from tests.e2e.conftest import NARROW, WIDE
@@ -40,14 +40,17 @@ PAGES = (
     "/alerts",
     "/alerts/rules",
     "/alerts/silences",
+    "/alerts/watch",
+    "/slos",
     "/settings/channels",
     "/settings/channels/new?kind=webhook",
     "/settings/tokens",
+    "/settings/slack",
     "/settings/audit?verify=1",
     "/api/docs",
 )
 
-ANALYSTS = ("/prices/reprice", "/prices/update", "/budgets/new")
+ANALYSTS = ("/prices/reprice", "/prices/update", "/budgets/new", "/slos/new", "/alerts/watch/new")
 
 
 def every_page() -> list[str]:
@@ -58,6 +61,9 @@ def every_page() -> list[str]:
     return [
         *PAGES,
         f"/budgets/{Budget.objects.get().pk}",
+        f"/slos/{Slo.objects.get().pk}",
+        f"/slos/{Slo.objects.get().pk}?step=hour",
+        f"/slos/proposals/{SloProposal.objects.get().pk}",
         f"/alerts/{Alert.objects.get().pk}",
         f"/sources/{source.pk}",
         f"/sources/{source.pk}/edit",
@@ -240,6 +246,41 @@ def test_narrow_screen_has_its_navigation_behind_a_button(tab):
     tab.page.get_by_role("button", name="Menu").click()
     tab.page.locator("#nav").get_by_role("link", name="Costs", exact=True).click()
     tab.page.get_by_role("heading", name="Costs", exact=True).wait_for()
+
+
+def test_navigation_keeps_the_open_page_in_sight_where_it_does_not_fit(tab):
+    tab.sign_in("ada")
+    entry = tab.page.locator("#nav [aria-current]")
+    tab.show({"width": 1440, "height": 500}, "light")
+    for path in ("/settings/audit", "/savings"):
+        tab.open(path)
+        assert in_sight(entry), path
+    tab.page.locator("#range").click()
+    tab.page.get_by_role("link", name="Last 7 days").click()
+    tab.page.locator("#range", has_text="Last 7 days").wait_for()
+    assert in_sight(entry)
+    tab.show({"width": 390, "height": 500}, "light")
+    tab.open("/settings/audit")
+    tab.page.get_by_role("button", name="Menu").click()
+    tab.page.wait_for_function("document.getElementById('nav').scrollTop > 0")
+    assert in_sight(entry)
+
+
+def in_sight(entry) -> bool:
+    box = entry.bounding_box()
+    return box["y"] >= 0 and box["y"] + box["height"] <= 500
+
+
+def test_settings_unfold_with_the_keyboard(tab):
+    tab.sign_in("asha")
+    tab.open("/costs")
+    tokens = tab.page.locator("#nav").get_by_role("link", name="Tokens")
+    assert tokens.is_hidden()
+    tab.page.locator("#nav summary").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.textContent.trim()") == "Exchange rates"
+    assert tokens.is_visible()
 
 
 def test_link_to_the_view_is_copied(tab):

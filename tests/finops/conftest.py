@@ -11,6 +11,7 @@ from django.test import Client
 
 from finops.models import User
 from tests.stubs import receivers
+from tests.stubs import slack as slack_stub
 
 PLAIN_STATIC = {
     **django_settings.STORAGES,
@@ -54,4 +55,15 @@ def receiver(settings) -> Iterator[receivers.Receiver]:
     settings.PUBLIC_URL = "https://finops.example"
     with receivers.receiver() as made:
         made.key = receivers.KEY
+        yield made
+
+
+@pytest.fixture
+def slack(settings, monkeypatch) -> Iterator[slack_stub.Slack]:
+    """Slack's Web API; it takes a second message at once."""
+    settings.PRIVATE_ADDRESSES = ["127.0.0.1/32"]
+    settings.PUBLIC_URL = "https://finops.example"
+    monkeypatch.setattr("finops.channels.slack_app.SlackApp.spacing_s", 0.0)
+    with slack_stub.slack() as made:
+        settings.SLACK_API_URL = made.api
         yield made

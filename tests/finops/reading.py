@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
+from datetime import datetime
+from decimal import Decimal
 from html.parser import HTMLParser
+from typing import Any
+
+from openpyxl import load_workbook
+from openpyxl.utils.escape import unescape
+
+EXACT = ", every digit"
 
 
 class Page(HTMLParser):
@@ -64,3 +74,46 @@ class Page(HTMLParser):
         self.text.append(data)
         if self._cell is not None:
             self._cell.append(data)
+
+
+def workbook_rows(file: bytes) -> list[list[str]]:
+    """The sheet's rows as the CSV has them: where a column has every digit beside it, those."""
+    rows = [list(row) for row in load_workbook(io.BytesIO(file))["Table"].values]
+    heads = [str(head or "") for head in rows[0]]
+    exact = {at for at, head in enumerate(heads) if head.endswith(EXACT)}
+    kept = [at for at in range(len(heads)) if at + 1 not in exact]
+    found = [[plain_text(row[at]) for at in kept] for row in rows]
+    found[0] = [head.removesuffix(EXACT) for head in found[0]]
+    return found
+
+
+def plain_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, int | float):
+        return number_text(Decimal(repr(value)))
+    return unescape(value)
+
+
+def number_text(value: Decimal) -> str:
+    """One way of writing each number, whatever zeros it came with."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
+
+
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
+def same_numbers(rows: list[list[str]]) -> list[list[str]]:
+    """A CSV's rows with each number written as `plain_text` writes it."""
+    return [
+        [number_text(Decimal(text)) if NUMBER.fullmatch(text) else text for text in row]
+        for row in rows
+    ]
+
+
+def numbers_of(rows: list[list[str]]) -> set[str]:
+    return {text for row in same_numbers(rows) for text in row if NUMBER.fullmatch(text)}

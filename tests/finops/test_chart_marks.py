@@ -140,7 +140,7 @@ def test_marked_figure_is_one_that_plotly_knows_in_our_own_colours():
     drawing = drawn(DAYS, RELEASE, CONFIG, OUTAGE)
     text = json.dumps(drawing.figure)
     go.Figure(json.loads(re.sub(r'"var\(--[\w-]+\)"', '"black"', text)))
-    tokens, css = (CSS / "tokens.css").read_text(), (CSS / "app.css").read_text()
+    tokens, css = (CSS / "tokens.css").read_text(), (CSS / "charts.css").read_text()
     for name in re.findall(r'"var\((--[\w-]+)\)"', text):
         assert f"{name}:" in tokens
     for item in drawing.legend[1:]:

@@ -68,7 +68,7 @@ def test_figure_names_no_colour_but_our_tokens(drawing):
 
 @pytest.mark.parametrize("drawing", list(every_drawing()))
 def test_legend_uses_swatches_that_exist(drawing):
-    css = (CSS / "app.css").read_text()
+    css = (CSS / "charts.css").read_text()
     for item in drawing.legend:
         assert f".swatch-{item.swatch} " in css, item
 

@@ -2,14 +2,17 @@
 
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from finops.actions import price_update
-from finops.actions.price_book import OwnPrice, resolve, set_own_price
+from finops.actions import price_terms, price_update
+from finops.actions.price_book import OwnPrice, set_own_price
+from finops.actions.price_names import resolve
+from finops.actions.price_terms import TermDraft
 from finops.costing.rates import BadPriceList
 from finops.models import Audit, Price, PriceBook, PriceList
 from finops.queries.price_update import ADDED, CHANGED, REMOVED, price_diff
@@ -142,3 +145,16 @@ def test_setup_takes_no_newer_list_by_itself(book, few_models):
     call_command("setup", stdout=io.StringIO())
     assert PriceBook.objects.count() == 1
     assert price_diff().count(ADDED) > 0
+
+
+def test_contracts_are_kept_and_it_is_said_which_would_come_off_nothing(book):
+    by = {"by": None, "via": "command"}
+    kept = TermDraft(contract="C-1", provider="openai", percent=Decimal(10))
+    price_terms.add(kept, **by)
+    price_terms.add(replace(kept, contract="C-2", model="gpt-4o"), **by)
+    diff = price_diff(handed_in())
+    assert (diff.terms, diff.without_price) == (2, ("C-2",))
+    assert "0 of our own and 2 contracts are kept." in diff.said
+    assert "of a model without a price: C-2." in diff.said
+    newest = price_update.take(PriceList.objects.get(), diff.digest, **by).book
+    assert sorted(newest.terms.values_list("contract", flat=True)) == ["C-1", "C-2"]

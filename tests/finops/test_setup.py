@@ -6,7 +6,15 @@ from django.contrib.auth import authenticate
 from django.core.management import call_command
 
 from finops import access, audit
-from finops.models import Budget, Membership, PriceBook, User
+from finops.models import (
+    AllocationRule,
+    Budget,
+    Membership,
+    PriceBook,
+    SloDecision,
+    SloProposal,
+    User,
+)
 from ingest import tokens
 from ingest.models import Project, Source
 
@@ -75,7 +83,8 @@ def test_everything_setup_did_is_in_the_audit_chain(demo):
     demo()
     people = User.objects.count() + Membership.objects.count()
     assert audit.verify().is_whole
-    made = PriceBook.objects.count() + Budget.objects.count()
+    made = PriceBook.objects.count() + Budget.objects.count() + AllocationRule.objects.count()
+    made += SloProposal.objects.count() + SloDecision.objects.count()
     assert audit.verify().records == people + made
 
 

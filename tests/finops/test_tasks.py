@@ -34,11 +34,15 @@ def test_every_scheduled_task_exists():
     names = {entry["task"].removeprefix("finops.tasks.") for entry in FINOPS_BEAT.values()}
     assert names == {
         "evaluate_budgets",
+        "evaluate_objectives",
         "forget_messages",
+        "land_allocation",
+        "land_split_usage",
         "price",
         "price_users",
         "refresh_forecasts",
         "sweep_channels",
+        "sweep_presses",
         "watch",
     }
     assert all(callable(getattr(tasks, name)) for name in names)

@@ -23,6 +23,8 @@ READABLE = (
     "/costs",
     "/costs?group_by=provider&group_by=model&compare=previous",
     "/costs?range=today&basis=usage",
+    "/costs?chart=month",
+    "/costs/lines?range=7d",
     "/unit-costs",
     "/unit-costs?group_by=service,model&compare=previous&unit=conversation&to1=openai:gpt-4o-mini",
     "/requests",
@@ -30,6 +32,8 @@ READABLE = (
     "/requests?tab=recent",
     "/requests/errors",
     "/savings",
+    "/showback",
+    "/showback?month=2020-01&team=Search&sort=-total",
     "/budgets",
     "/budgets?state=over&owner=asha&project=support-chat",
     "/events",
@@ -39,14 +43,25 @@ READABLE = (
     "/alerts?tab=history",
     "/alerts/rules",
     "/alerts/silences",
+    "/alerts/watch",
+    "/slos",
+    "/slos?state=burning&project=support-chat&sort=-left",
+    "/slos/proposals?state=all",
     "/sources",
     "/prices",
     "/prices/update",
+    "/prices/terms",
+    "/prices/explained",
+    "/prices/explained?provider=openai&model=gpt-4o&project=support-chat",
+    "/settings/exchange-rates",
     "/settings/tokens",
+    "/settings/slack",
+    "/settings/slack?code=used",
 )
 ORGANISATION = (
     "/gpus", "/hosts", "/costs?basis=bill&metric=list", "/costs/reconciliation",
     "/costs/reconciliation?month=2020-01&provider=openai",
+    "/allocation", "/allocation/unallocated", "/allocation/unallocated?tags=yes&sort=-cost",
 )  # fmt: skip
 AUDITORS = ("/settings/audit", "/settings/audit?verify=1")
 MANAGERS = (
@@ -59,6 +74,7 @@ MANAGERS = (
     "/settings/channels",
     "/settings/channels/new",
     "/settings/channels/new?kind=slack_webhook",
+    "/settings/channels/new?kind=slack_app",
     "/settings/channels/new?kind=webhook",
     "/settings/channels/new?kind=email",
 )
@@ -69,7 +85,13 @@ MAY_OPEN = {
     **{
         (name, path): name != "cleo"
         for name in PEOPLE
-        for path in ("/gpus", "/hosts", "/costs/reconciliation")
+        for path in (
+            "/gpus",
+            "/hosts",
+            "/costs/reconciliation",
+            "/allocation",
+            "/allocation/unallocated",
+        )
     },
     **{(name, path): name in ("ben", "ada") for name in PEOPLE for path in AUDITORS},
     **{(name, path): name == "ada" for name in PEOPLE for path in MANAGERS},
@@ -112,6 +134,22 @@ def test_navigation_says_where_one_is(sign_in):
     for path in [*(path for path in every_path() if path not in nowhere), *of_source]:
         here = re.findall(r'class="nav-link"[^>]*aria-current="(\w+)"', client.get(path).text)
         assert len(here) == 1, path
+
+
+def test_settings_are_folded_away_until_one_is_there(sign_in):
+    client = sign_in("ada")
+    folded = re.compile(r'<details class="nav-group"( open)?>(.*?)</details>', re.DOTALL)
+    [(opened, inside)] = folded.findall(client.get("/costs").text)
+    assert opened == ""
+    assert re.findall(r'href="(/[a-z/-]+)\?', inside) == [
+        "/settings/exchange-rates",
+        "/settings/channels",
+        "/settings/slack",
+        "/settings/tokens",
+        "/settings/audit",
+    ]
+    [(opened, _)] = folded.findall(client.get("/settings/audit").text)
+    assert opened == " open"
 
 
 POLICY = {
@@ -183,8 +221,9 @@ def test_csv_holds_exactly_the_rows_of_the_screen(sign_in, page, table, query):
 def test_csv_link_keeps_every_filter_of_the_screen(sign_in):
     client = sign_in("asha")
     page = Page(client.get("/costs?group_by=model&range=7d&sort=requests&f.team=Search").text)
-    (link,) = [href for href in page.hrefs if href.startswith("/costs.csv")]
+    link, over_time = [href for href in page.hrefs if href.startswith("/costs.csv")]
     assert csv_of(client, link) == page.tables["costs"]
+    assert csv_of(client, over_time) == page.tables["cost-series"]
 
 
 def test_csv_of_gpus_holds_every_gpu_of_the_screen(sign_in):

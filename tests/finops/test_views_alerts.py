@@ -168,6 +168,7 @@ def test_rule_is_changed_on_its_page(sign_in):
         "kind": "budget", "budget-enabled": "on", "budget-severity": "critical",
         "budget-channel_ids": [ops.pk], "budget-remind_every_s": "3600",
         "budget-escalate_after_s": "900", "budget-escalation_channel_ids": [ops.pk],
+        "budget-quiet_s": "1800",
     }  # fmt: skip
     asha = sign_in("asha")
     assert "Save the rule" in words_of(asha.get("/alerts/rules?kind=budget"))
@@ -176,7 +177,9 @@ def test_rule_is_changed_on_its_page(sign_in):
     assert (rule.severity, rule.channel_ids, rule.remind_every_s, rule.escalate_after_s) == (
         "critical", [ops.pk], 3600, 900,
     )  # fmt: skip
-    assert "after 15 min to On-call" in words_of(asha.get("/alerts/rules"))
+    shown = words_of(asha.get("/alerts/rules"))
+    assert ("after 15 min to On-call" in shown, "the same within 30 min" in shown) == (True, True)
+    assert rule.quiet_s == 1800
 
 
 def test_rules_are_changed_by_analysts_and_admins_alone(sign_in):
@@ -208,3 +211,12 @@ def test_silence_that_ends_before_it_begins_is_refused(sign_in):
     response = sign_in("asha").post("/alerts/silences", given)
     assert response.status_code == 422
     assert "It must end later than it starts" in words_of(response)
+
+
+def test_alert_that_came_and_went_says_so(sign_in):
+    now = timezone.now()
+    alert = raised("one")
+    Alert.objects.filter(pk=alert.pk).update(swings=3, swung_at=now, is_flapping=True)
+    shown = words_of(sign_in("asha").get(f"/alerts/{alert.pk}"))
+    assert "Was over and came again 3 times, last" in shown
+    assert "channels hear of it when it holds still" in shown

@@ -32,7 +32,7 @@ def test_each_figure_is_one_that_plotly_knows_in_our_colours(advice):
         for name in re.findall(r"var\((--[\w-]+)\)", text):
             assert f"  {name}:" in tokens, name
         for item in chart.legend:
-            assert f".swatch-{item.swatch} " in (CSS / "app.css").read_text(), item
+            assert f".swatch-{item.swatch} " in (CSS / "charts.css").read_text(), item
 
 
 def test_table_of_each_chart_holds_what_is_drawn(sign_in, advice):

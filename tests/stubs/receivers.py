@@ -172,13 +172,18 @@ def _context(block: Any) -> list[str]:
 
 
 def _actions(block: Any) -> list[str]:
-    said = []
-    for element in block["elements"]:
+    elements = block["elements"]
+    said = [] if 0 < len(elements) <= 25 else [f"{len(elements)} elements"]
+    acts = [element.get("action_id", "") for element in elements]
+    if len(set(acts)) < len(acts) or not all(0 < len(act) <= 255 for act in acts):
+        said.append(f"buttons named {acts}")
+    for element in elements:
         if element["type"] != "button":
             said.append(f"no button: {element['type']}")
         said += _text(element["text"], 75, ("plain_text",))
-        if not 0 < len(element.get("url", "")) <= 3000:
-            said.append("a button that leads nowhere")
+        url, value = element.get("url", ""), element.get("value", "")
+        if len(url) > 3000 or len(value) > 2000 or not (url or value):
+            said.append("a button that leads nowhere and says nothing")
     return said
 
 

@@ -14,8 +14,14 @@ from finops.actions.channels import managing
 from finops.actions.channels.managing import NewChannel, Refused
 from finops.channels import SENDERS
 from finops.files import write_private
-from finops.models.channels import EMAIL, SLACK, WEBHOOK
+from finops.models.channels import EMAIL, SLACK, SLACK_APP, WEBHOOK
 from finops.queries import channels as queries
+
+ASKED_FOR = {
+    SLACK: (("url", "Webhook URL"),),
+    SLACK_APP: (("bot_token", "Bot token"), ("signing_secret", "Signing secret")),
+}
+"""Secrets of a kind: an argument is seen by everybody on the machine."""
 
 
 class Command(BaseCommand):
@@ -29,6 +35,8 @@ class Command(BaseCommand):
         new.add_argument("name", help="As people will see it.")
         new.add_argument("--url", help="Of a webhook. Slack's is a secret, and is asked for.")
         new.add_argument("--to", action="append", default=[], help="A mail address; repeatable.")
+        new.add_argument("--slack-channel", help="Of a Slack app: the ID of the Slack channel.")
+        new.add_argument("--app-id", help="Of a Slack app. Its token and secret are asked for.")
         new.add_argument("--key-file", type=Path, help="Where the signing key goes, mode 0600.")
         test = to_do.add_parser("test", help="Send a test message.")
         test.add_argument("name", help="Its name.")
@@ -51,8 +59,14 @@ class Command(BaseCommand):
         if kind == SLACK and url:
             # An argument is seen by everybody on the machine.
             raise CommandError("Leave --url out: Slack's is a secret and is asked for.")
-        config = {WEBHOOK: {"url": url or ""}, EMAIL: {"to": options["to"]}, SLACK: {}}[kind]
-        secret = {"url": asked_for("Webhook URL")} if kind == SLACK else {}
+        app = {"channel": options["slack_channel"], "app_id": options["app_id"]}
+        config = {
+            WEBHOOK: {"url": url or ""},
+            EMAIL: {"to": options["to"]},
+            SLACK: {},
+            SLACK_APP: app,
+        }[kind]
+        secret = {name: asked_for(label) for name, label in ASKED_FOR.get(kind, ())}
         new = NewChannel(kind=kind, name=options["name"], config=config, secret=secret)
         channel, key = managing.add(new, by=None, via="command")
         self.stdout.write(f"“{channel.name}” is added.")

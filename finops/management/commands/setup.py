@@ -66,6 +66,8 @@ class Command(BaseCommand):
             demo.add_person(person, password)
             entries.append(_sign_in(person.role, person.username, password))
         demo.add_budgets()
+        demo.add_allocation()
+        demo.add_objectives()
         if signins:
             write_private(signins, entries)
         if push_tokens:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from finops import access
-from finops.actions.pricing import SpanCost, span_costs
+from finops.actions.span_costs import SpanCost, span_costs
 from ingest import sketch
 from ingest.models import Span
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
@@ -74,6 +74,8 @@ class SpanRow:
     """None is unpriced, unknown or paid otherwise; `cost_note` says which."""
     currency: str
     cost_note: str
+    list_cost: Decimal | None
+    """Of what `cost` covers, at list prices; None also where no list has a price."""
 
     @property
     def tpot_ms(self) -> float | None:
@@ -406,6 +408,7 @@ def _row(span: Span, project: str, cost: SpanCost) -> SpanRow:
         cost=cost.money.amount if cost.money else None,
         currency=cost.money.currency if cost.money else "",
         cost_note=cost.note,
+        list_cost=cost.listed.amount if cost.listed else None,
         **{name: getattr(span, name) for name in PLAIN},
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.records import INPUT_BANDS
 
-from .. import book
+from .. import book, conversion
 from ..amounts import ZERO
 from ..filters import Filters
 from ..stamp import Stamped, newest, notes
@@ -91,7 +91,7 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
     rows.sort(key=lambda row: (row.kind, row.input_band, -row.requests, row.provider, row.model))
     sources = notes(filters, usage=True)
     return Comparison(
-        currency=filters.currency,
+        currency=filters.shown,
         rows=tuple(rows),
         counted=counted,
         as_of=newest(filters, sources),
@@ -102,13 +102,21 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
 
 def _prices(filters: Filters) -> dict[tuple[Any, ...], UnitCost]:
     columns = ", ".join(f"c.{name}" for name in COLUMNS)
+    cost, priced, join = "c.cost", "c.currency = %(currency)s", ""
+    fx: dict[str, Any] = {}
+    if filters.convert:
+        cost, priced = "c.cost * fx.rate", "fx.rate IS NOT NULL"
+        join = f" LEFT JOIN {conversion.joined('c')}"
+        codes = conversion.currencies_used(filters)
+        rates = conversion.converter_of(filters, codes).rates
+        fx = conversion.joined_values(rates, codes, filters)
     found = book.rows(
-        f"SELECT {columns}, sum(c.cost) FILTER (WHERE c.currency = %(currency)s),"
-        " coalesce(sum(c.priced_spans) FILTER (WHERE c.currency = %(currency)s), 0)::bigint,"
-        " sum(c.spans)::bigint FROM finops_costday c"
+        f"SELECT {columns}, sum({cost}) FILTER (WHERE {priced}),"
+        f" coalesce(sum(c.priced_spans) FILTER (WHERE {priced}), 0)::bigint,"
+        f" sum(c.spans)::bigint FROM finops_costday c{join}"
         " WHERE c.day >= %(start)s AND c.day < %(end)s AND c.kind = ANY(%(kinds)s)"
         f" {book.usage_in_scope(filters)} GROUP BY {columns}",
-        {**book.parameters(filters), "currency": filters.currency},
+        {**book.parameters(filters), "currency": filters.currency, **fx},
     )
     return {row[:4]: _price(*row[4:]) for row in found}
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from finops.money import CONTEXT
 
+from .. import conversion
 from ..amounts import ZERO, Spend, added, answered, of_requests, of_tokens, plus
 from ..book import Split, days
 from ..filters import Filters, today
@@ -99,7 +100,7 @@ def unit_costs(filters: Filters, asked: Asked) -> UnitTable:
     return UnitTable(
         spend=spent,
         group_by=group_by,
-        currency=filters.currency,
+        currency=filters.shown,
         total=_row(now, before, (), ()),
         rows=tuple(rows),
         pools=hardware.pools(filters),
@@ -108,6 +109,7 @@ def unit_costs(filters: Filters, asked: Asked) -> UnitTable:
         as_of=spent.as_of,
         provisional=spent.provisional,
         sources=spent.sources,
+        conversion=spent.conversion,
     )
 
 
@@ -120,7 +122,7 @@ def unit_series(filters: Filters, asked: Asked) -> UnitSeries:
         before = _days(filters.previous(), asked)
     return UnitSeries(
         unit=asked.unit,
-        currency=filters.currency,
+        currency=filters.shown,
         points=points,
         values=values,
         before_points=before[1],
@@ -128,6 +130,7 @@ def unit_series(filters: Filters, asked: Asked) -> UnitSeries:
         as_of=spent.as_of,
         provisional=spent.provisional,
         sources=spent.sources,
+        conversion=spent.conversion,
     )
 
 
@@ -158,8 +161,16 @@ class _Facts:
         self.filters, self.asked = filters, asked
         self.book = Answers(filters, splits)
         self.counted = Window(filters.end, filters.end, filters.days)
-        self.sides = self._keyed(splits, usage.sides, filters, wanted("input", "output"))
-        self.people = self._keyed(splits, usage.people, filters, wanted("user"))
+        fx = self._rates()
+
+        def sides(given: Filters, wanted: Sequence[Split]) -> list[list[Found]]:
+            return usage.sides(given, wanted, fx)
+
+        def people(given: Filters, wanted: Sequence[Split]) -> list[list[Found]]:
+            return usage.people(given, wanted, fx)
+
+        self.sides = self._keyed(splits, sides, filters, wanted("input", "output"))
+        self.people = self._keyed(splits, people, filters, wanted("user"))
         self.counts: dict[Split, dict[Point, Any]] = {split: {} for split in splits}
         self.counted_book = self.book
         if wanted("conversation", "answer"):
@@ -178,6 +189,13 @@ class _Facts:
             if self.counted_book is self.book
             else {split: _points(self.counted_book, split) for split in splits}
         )
+
+    def _rates(self) -> dict[str, Any]:
+        """Of every day and currency of the range; empty unless converted."""
+        converter = self.book.converter
+        if converter is None:
+            return {}
+        return conversion.joined_values(converter.rates, converter.currencies, self.filters)
 
     def _keyed(
         self,
@@ -358,7 +376,7 @@ def _points(book: Answers, split: Split) -> dict[Point, dict[str, Any]]:
         return {(key, None): sums for key, sums in book.by_key(split.keys).items()}
     found: dict[Point, list[dict[str, Any]]] = {}
     for one in book.answers[split]:
-        if one.currency in (book.filters.currency, ""):
+        if one.currency in (book.filters.shown, ""):
             found.setdefault(((), one.point), []).append(one.measures)
     return {point: added(parts) for point, parts in found.items()}
 

@@ -6,7 +6,7 @@ told of observed time alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import reduce
@@ -17,7 +17,7 @@ from django.utils import timezone
 from finops.money import CONTEXT
 from ingest.models import Pool
 
-from .. import book
+from .. import book, conversion
 from ..filters import Filters
 from .units import UnitCost, per
 
@@ -70,6 +70,14 @@ class Sums:
     covered_s: Decimal = Decimal(0)
     elapsed_s: Decimal = Decimal(0)
 
+    def times(self, rate: Decimal) -> Sums:
+        return replace(
+            self,
+            paid=CONTEXT.multiply(self.paid, rate),
+            observed=CONTEXT.multiply(self.observed, rate),
+            used=CONTEXT.multiply(self.used, rate),
+        )
+
     def units(self) -> tuple[UnitCost, UnitCost]:
         coverage = ""
         if self.elapsed_s and self.covered_s < self.elapsed_s:
@@ -92,9 +100,31 @@ class Sums:
         )
 
 
-def _by_pool(filters: Filters, *, by_day: bool) -> list[tuple[Pool, date | None, str, Sums]]:
+Row = tuple[Pool, date | None, str, Sums]
+
+
+def _by_pool(filters: Filters, *, by_day: bool) -> list[Row]:
     if not filters.bills:
         return []
+    if filters.convert:
+        return _converted(_recorded(filters, by_day=True), filters, by_day=by_day)
+    return _recorded(filters, by_day=by_day)
+
+
+def _converted(found: list[Row], filters: Filters, *, by_day: bool) -> list[Row]:
+    """Each day at its rate; what has none keeps its currency, and what has no price has none."""
+    codes = {currency for _, _, currency, _ in found if currency}
+    converter = conversion.converter_of(filters, codes)
+    made: dict[tuple[Pool, date | None, str], Sums] = {}
+    for pool, day, code, sums in found:
+        rate = converter.rate(code, day) if code and day else None
+        currency, whole = (converter.to, sums.times(rate)) if rate else (code, sums)
+        key = (pool, day if by_day else None, currency)
+        made[key] = _added(made[key], whole) if key in made else whole
+    return [(*key, sums) for key, sums in made.items()]
+
+
+def _recorded(filters: Filters, *, by_day: bool) -> list[Row]:
     pools = {
         pool.pk: pool
         for pool in Pool.objects.order_by("name", "pk")
@@ -160,7 +190,7 @@ def pools(filters: Filters) -> tuple[PoolUnits, ...]:
         # Quarter hours without a price have no currency: they stand with the pool's own.
         unpriced = by_currency.pop("", None)
         if not by_currency:
-            by_currency = {filters.currency: Sums()}
+            by_currency = {filters.shown: Sums()}
         for currency, sums in sorted(by_currency.items()):
             whole = _added(sums, unpriced) if unpriced else sums
             unpriced = None
@@ -186,7 +216,7 @@ def total(filters: Filters) -> tuple[UnitCost, UnitCost]:
     own = [
         sums
         for _, _, currency, sums in _by_pool(filters, by_day=False)
-        if currency == filters.currency
+        if currency == filters.shown
     ]
     return reduce(_added, own, Sums()).units()
 
@@ -194,6 +224,6 @@ def total(filters: Filters) -> tuple[UnitCost, UnitCost]:
 def by_day(filters: Filters) -> dict[date, tuple[UnitCost, UnitCost]]:
     days: dict[date, Sums] = {}
     for _, day, currency, sums in _by_pool(filters, by_day=True):
-        if currency == filters.currency and day is not None:
+        if currency == filters.shown and day is not None:
             days[day] = _added(days[day], sums) if day in days else sums
     return {day: sums.units() for day, sums in days.items()}

@@ -13,7 +13,7 @@ from typing import Any
 from ingest.models.rollups import DIMENSIONS
 from ingest.records import TOKEN_FIELDS
 
-from .. import book
+from .. import book, conversion
 from ..book import Split
 from ..filters import Filters
 from ..spend import columns_of
@@ -79,12 +79,17 @@ def _column(key: str) -> str:
     return "f.project_id" if key == "project" else f"f.{key}"
 
 
-def exact_usage(filters: Filters, *, by: str = "day") -> str:
+def exact_usage(filters: Filters, *, by: str = "day", is_converted: bool = False) -> str:
     """Costs joined with what they are for, by day or by quarter hour (`at`).
 
     `is_exact` says that the whole of a row was priced in the currency asked for, as it is known
-    now: only then is it known which of its tokens its cost belongs to.
+    now: only then is it known which of its tokens its cost belongs to. Converted, which goes by
+    day, it says that all of it has a rate; the values of `conversion.joined` are needed then.
     """
+    rate, join, priced = "", "", "c.currency = %(currency)s"
+    if is_converted:
+        rate, join = " * fx.rate", f"LEFT JOIN {conversion.joined('c')}"
+        priced = "fx.rate IS NOT NULL"
     costs, usage, within = {
         "day": (
             "finops_costday",
@@ -110,10 +115,11 @@ SELECT {keys}, {listed}, c.input_side, c.output_side, c.cost,
         AND c.tokens = {INPUT} + {OUTPUT} AS is_exact
 FROM (
     SELECT {keys}, sum(c.tokens) AS tokens, sum(c.unpriced_tokens) AS unpriced_tokens,
-        sum(c.input_cost + c.cache_cost) AS input_side, sum(c.output_cost) AS output_side,
-        sum(c.cost) AS cost, bool_or(c.currency = %(currency)s) AS in_currency,
-        bool_or(c.currency <> %(currency)s AND (c.tokens > 0 OR c.currency <> '')) AS otherwise
-    FROM {costs} c WHERE {scope} GROUP BY {keys}
+        sum((c.input_cost + c.cache_cost){rate}) AS input_side,
+        sum(c.output_cost{rate}) AS output_side, sum(c.cost{rate}) AS cost,
+        bool_or({priced}) AS in_currency,
+        bool_or(NOT ({priced}) AND (c.tokens > 0 OR c.currency <> '')) AS otherwise
+    FROM (SELECT * FROM {costs} c WHERE {scope}) c {join} GROUP BY {keys}
 ) AS c JOIN (
     SELECT {keys}, {sums} FROM {usage} u WHERE {own} GROUP BY {keys}
 ) AS u USING ({keys})"""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from .. import book
+from .. import book, conversion
 from ..book import Split
 from ..filters import Filters
 from .sql import INPUT, OUTPUT, Found, exact_usage, split_rows
@@ -51,12 +52,12 @@ SIDES = f"""
     coalesce(sum({INPUT} + {OUTPUT}) FILTER (WHERE NOT f.is_exact), 0)::bigint"""
 
 USERS = """
-SELECT c.project_id, c.provider, c.model, c.service, c.day, c.cost, c.priced_spans,
+SELECT c.project_id, c.provider, c.model, c.service, c.day, {cost} AS cost, c.priced_spans,
     -- As in `answers`: a hash is counted in a tenth of the time.
     CASE WHEN c.user_id <> '' AND c.priced_spans > 0
         THEN hashtextextended(c.user_id, c.project_id) END AS person
 FROM finops_usercostday c
-WHERE c.day >= %(start)s AND c.day < %(end)s AND c.currency = %(currency)s {scope}"""
+{join} WHERE c.day >= %(start)s AND c.day < %(end)s {currency} {scope}"""
 
 PEOPLE = """
     count(DISTINCT f.person), coalesce(sum(f.cost) FILTER (WHERE f.person IS NOT NULL), 0),
@@ -64,16 +65,22 @@ PEOPLE = """
     coalesce(sum(f.priced_spans), 0)::bigint"""
 
 
-def sides(filters: Filters, splits: Sequence[Split]) -> list[list[Found]]:
-    """Per split, rows whose only value is a `Sides`."""
-    given = {**book.parameters(filters), "currency": filters.currency}
-    found = split_rows(exact_usage(filters), SIDES, splits, given)
+def sides(filters: Filters, splits: Sequence[Split], fx: dict[str, Any]) -> list[list[Found]]:
+    """Per split, rows whose only value is a `Sides`. `fx` are the rates, when converted."""
+    given = {**book.parameters(filters), "currency": filters.currency, **fx}
+    source = exact_usage(filters, is_converted=bool(fx))
+    found = split_rows(source, SIDES, splits, given)
     return [[Found(row.keys, row.day, (Sides(*row.values),)) for row in rows] for rows in found]
 
 
-def people(filters: Filters, splits: Sequence[Split]) -> list[list[Found]]:
-    """Per split, rows whose only value is a `People`."""
-    given = {**book.parameters(filters), "currency": filters.currency}
-    source = USERS.format(scope=book.usage_in_scope(filters))
+def people(filters: Filters, splits: Sequence[Split], fx: dict[str, Any]) -> list[list[Found]]:
+    """Per split, rows whose only value is a `People`. `fx` are the rates, when converted."""
+    given = {**book.parameters(filters), "currency": filters.currency, **fx}
+    source = USERS.format(
+        scope=book.usage_in_scope(filters),
+        cost="c.cost * fx.rate" if fx else "c.cost",
+        join=f"JOIN {conversion.joined('c')}" if fx else "",
+        currency="" if fx else "AND c.currency = %(currency)s",
+    )
     found = split_rows(source, PEOPLE, splits, given)
     return [[Found(row.keys, row.day, (People(*row.values),)) for row in rows] for rows in found]

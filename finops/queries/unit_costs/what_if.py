@@ -1,8 +1,9 @@
 """The same traffic on another model: what was recorded, at another model's prices.
 
-Knows recorded tokens by class, tier and prompt size, and the price book; it prices by the same
-rules as costing does. Refuses to foretell answers: another model writes other ones, with other
-tokens. Refuses to compare what has a price on one side only: that is counted and left out of both.
+Knows recorded tokens by class, tier and prompt size, and the price book with its discounts; it
+prices by the same rules as costing does. Refuses to foretell answers: another model writes other
+ones, with other tokens. Refuses to compare what has a price on one side only: that is counted and
+left out of both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from django.utils import timezone
 
 from finops.actions import price_book
 from finops.costing.lines import Usage, cost_of_spans
-from finops.costing.rates import BILLED_AS, Rate, RateCard, rates_at
+from finops.costing.rates import BILLED_AS, Rate, RateCard
+from finops.costing.terms import NOTHING_AGREED, Agreed, card_at
 from finops.models import Price, PriceBook
 from finops.money import CONTEXT
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
@@ -108,6 +110,10 @@ def what_if(filters: Filters, asked: Asked) -> WhatIf:
     rates = _rates(newest_book, asked.candidates)
     has_hours = any(rate.time_from for known in rates.values() for rate in known)
     groups, unpriced = _groups(filters, by_clock=has_hours)
+    agreed = price_book.agreed_of(newest_book) if newest_book else NOTHING_AGREED
+    # Discounts of single projects cannot be told apart in a sum over several.
+    projects = filters.project_ids or ()
+    payer = projects[0] if len(projects) == 1 else None
     sources = notes(filters, usage=True)
     return WhatIf(
         currency=filters.currency,
@@ -117,7 +123,7 @@ def what_if(filters: Filters, asked: Asked) -> WhatIf:
         cost_now=_sum(group.cost for group in groups),
         unpriced=unpriced,
         outcomes=tuple(
-            _outcome(candidate, rates[candidate], groups, moment, filters.currency)
+            _outcome(candidate, rates[candidate], (agreed, payer), groups, moment, filters.currency)
             for candidate in asked.candidates
         ),
         as_of=newest(filters, sources),
@@ -182,6 +188,7 @@ def _groups(filters: Filters, *, by_clock: bool) -> tuple[list[_Group], int]:
 def _outcome(
     candidate: Candidate,
     rates: list[Rate],
+    terms: tuple[Agreed, int | None],
     groups: list[_Group],
     moment: datetime,
     currency: str,
@@ -194,7 +201,9 @@ def _outcome(
     fallbacks: dict[Fallback, None] = {}
     currencies = set()
     for group in groups:
-        card = rates_at(rates, group.tier, group.input_band, _at(moment, group.clock))
+        at = _at(moment, group.clock)
+        name = (candidate.provider, candidate.model)
+        card = card_at(rates, *terms, name, group.tier, group.input_band, at)
         cost = cost_of_spans(group.usage, card)
         is_priced = card is not None and card.currency == currency
         if card is not None:

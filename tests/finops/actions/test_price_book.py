@@ -9,12 +9,12 @@ from finops.actions.price_book import (
     BadPrice,
     OwnPrice,
     remove_own_price,
-    resolve,
     seed_price_book,
     set_hardware_price,
     set_own_price,
     set_own_prices,
 )
+from finops.actions.price_names import resolve
 from finops.costing.rates import rates_at
 from finops.models import HardwarePrice, ModelAlias, Price, PriceBook
 

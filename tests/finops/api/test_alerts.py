@@ -190,7 +190,7 @@ def test_stream_refuses_bad_parameters(by_token, query):
 
 RULE = {
     "enabled": True, "severity": "critical", "channel_ids": [], "remind_every_s": 3600,
-    "escalate_after_s": None, "escalation_channel_ids": [],
+    "escalate_after_s": None, "escalation_channel_ids": [], "quiet_s": 1800,
 }  # fmt: skip
 
 
@@ -207,7 +207,8 @@ def test_rules_are_listed_and_changed_whole(by_token):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [({"severity": "dire"}, "severity"), ({"channel_ids": [99]}, "channel_ids"),
-     ({"remind_every_s": 5}, "remind_every_s"), ({"more": 1}, "more")],
+     ({"remind_every_s": 5}, "remind_every_s"), ({"quiet_s": 59}, "quiet_s"),
+     ({"more": 1}, "more")],
 )  # fmt: skip
 def test_rule_refuses_what_cannot_work(by_token, changes, field):
     answer = by_token("asha", "write").put(f"{PATH}/rules/budget", json.dumps({**RULE, **changes}))

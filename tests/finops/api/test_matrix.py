@@ -2,32 +2,47 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from django.urls import get_resolver
 from django.utils import timezone
 
-from finops.actions import alerting, channels
+from finops.actions import alerting, channels, slos
 from finops.actions.alerting import Finding
+from finops.actions.allocation import rules as allocation
+from finops.actions.allocation.rules import Draft
 from finops.actions.channels import managing
 from finops.actions.channels.managing import NewChannel
 from finops.actions.connections import issue_push_token
+from finops.costing.allocating import Condition
+from finops.costing.objectives import Definition
 from finops.models import (
     AccessToken,
     Alert,
+    AllocationRule,
     BillMatch,
     Budget,
+    BuyingRegion,
+    Chargeback,
+    ChargebackLine,
     Message,
     PriceBook,
+    PriceTerm,
     Repricing,
     Silence,
+    SlackLink,
+    Slo,
+    SloProposal,
     User,
+    WatchRule,
 )
 from finops.queries.filters import today
 from ingest import backfill
 from ingest.models import Delivery, Event, Project, Source, Span
+from tests.factories.finops import person as somebody
 
 pytestmark = pytest.mark.usefixtures("estate")
 
@@ -41,6 +56,8 @@ MAY_READ = {
     "spend": EVERYBODY,
     "spend-by": EVERYBODY,
     "spend-series": EVERYBODY,
+    "spend-month": EVERYBODY,
+    "spend-lines": EVERYBODY,
     "reconciliation": MEMBERS,
     "source-costs": EVERYBODY,
     "bill-matches": MEMBERS,
@@ -70,6 +87,13 @@ MAY_READ = {
     "delivery-changes": MEMBERS,
     "prices": EVERYBODY,
     "price-books": EVERYBODY,
+    "exchange-rates": EVERYBODY,
+    "exchange-rates-used": EVERYBODY,
+    "price-explained": EVERYBODY,
+    "price-terms": EVERYBODY,
+    "price-term": EVERYBODY,
+    "buying-regions": EVERYBODY,
+    "buying-region": EVERYBODY,
     "price-update": EVERYBODY,
     "unpriced": EVERYBODY,
     "repricings": MEMBERS,
@@ -84,10 +108,24 @@ MAY_READ = {
     "alerts-stream": EVERYBODY,
     "alert-rules": EVERYBODY,
     "silences": EVERYBODY,
+    "allocation-rules": MEMBERS,
+    "allocation-rule": MEMBERS,
+    "allocation-unallocated": MEMBERS,
+    "showback": EVERYBODY,
+    "chargebacks": EVERYBODY,
+    "chargeback": EVERYBODY,
     "budgets": EVERYBODY,
     "budget": EVERYBODY,
     "budget-status": EVERYBODY,
     "limits": EVERYBODY,
+    "slos": EVERYBODY,
+    "slo": EVERYBODY,
+    "slo-course": EVERYBODY,
+    "slo-versions": EVERYBODY,
+    "slo-proposals": EVERYBODY,
+    "slo-proposal": EVERYBODY,
+    "watch-rules": EVERYBODY,
+    "watch-rule": MEMBERS,
     "channels": {"ada"},
     "channel": {"ada"},
     "channel-messages": {"ada"},
@@ -95,6 +133,7 @@ MAY_READ = {
     "savings": EVERYBODY,
     "savings-entries": EVERYBODY,
     "tokens": EVERYBODY,
+    "slack-users": EVERYBODY,
     "audit": {"ben", "ada"},
 }
 MAY_WRITE = {
@@ -119,11 +158,34 @@ MAY_WRITE = {
     ("PUT", "alert-rule"): {"asha", "ada"},
     ("POST", "silences"): {"asha", "ada"},
     ("DELETE", "silence"): {"asha", "ada"},
+    ("POST", "allocation-rules"): {"asha"},
+    ("POST", "allocation-rules-preview"): {"asha"},
+    ("PATCH", "allocation-rule"): {"asha"},
+    ("DELETE", "allocation-rule"): {"asha"},
+    ("POST", "chargebacks"): {"asha"},
     ("POST", "budgets"): {"asha"},
     ("PATCH", "budget"): {"asha"},
     ("DELETE", "budget"): {"asha"},
+    ("POST", "slo-proposals"): {"asha", "dev"},
+    ("PATCH", "slo-proposal"): {"asha", "dev"},
+    ("POST", "slo-change"): {"asha", "dev"},
+    ("POST", "slo-approve"): {"ben"},
+    ("POST", "slo-reject"): {"ben"},
+    ("POST", "slo-ask"): {"ben"},
+    ("POST", "slo-withdraw"): {"asha", "dev"},
+    ("POST", "watch-rules"): {"asha", "ada"},
+    ("PATCH", "watch-rule"): {"asha", "ada"},
+    ("DELETE", "watch-rule"): {"asha", "ada"},
     ("POST", "repricings"): {"asha"},
     ("POST", "price-update"): {"asha"},
+    ("POST", "exchange-rates"): {"asha"},
+    ("POST", "price-terms"): {"asha"},
+    ("POST", "price-terms-preview"): {"asha"},
+    ("PATCH", "price-term"): {"asha"},
+    ("DELETE", "price-term"): {"asha"},
+    ("POST", "buying-regions"): {"asha"},
+    ("PATCH", "buying-region"): {"asha"},
+    ("DELETE", "buying-region"): {"asha"},
     ("POST", "channels"): {"ada"},
     ("PATCH", "channel"): {"ada"},
     ("DELETE", "channel"): {"ada"},
@@ -132,6 +194,7 @@ MAY_WRITE = {
     ("POST", "channel-redeliver"): {"ada"},
     ("POST", "tokens"): EVERYBODY,
     ("DELETE", "token"): EVERYBODY,
+    ("DELETE", "slack-user"): EVERYBODY,
 }
 BODIES = {
     "sources": '{"kind": "otlp", "name": "By API", "project": "Search"}',
@@ -151,6 +214,16 @@ BODIES |= {
         '{"usage_provider": "anthropic", "bill_provider": "Azure", "bill_service": "Azure OpenAI"}'
     )
 }
+A_RULE = json.dumps({
+    "name": "By API", "conditions": [{"field": "tag:team", "values": ["chat"]}],
+    "targets": [{"project": "support-chat"}],
+})  # fmt: skip
+BODIES |= {
+    "allocation-rules": A_RULE,
+    "allocation-rules-preview": A_RULE,
+    "allocation-rule": '{"name": "Renamed", "revision": 1}',
+    "chargebacks": '{"month": "2020-01"}',
+}
 BODIES |= {
     "budgets": '{"name": "Estate", "amount": "100"}',
     "budget": '{"name": "Renamed", "revision": 1}',
@@ -162,15 +235,44 @@ BODIES |= {
     "silences": json.dumps({"why": "Move", "ends_at": str(timezone.now() + timedelta(days=1))}),
     "alert-rule": json.dumps({
         "enabled": True, "severity": "info", "channel_ids": [], "remind_every_s": None,
-        "escalate_after_s": None, "escalation_channel_ids": [],
+        "escalate_after_s": None, "escalation_channel_ids": [], "quiet_s": None,
     }),
 }  # fmt: skip
+BODIES |= {
+    "price-terms": '{"contract": "C-1", "provider": "openai", "percent": "10"}',
+    "price-terms-preview": '{"contract": "C-1", "provider": "openai", "percent": "10"}',
+    "price-term": '{"note": "Read before", "revision": 0}',
+    "buying-regions": '{"provider": "openai", "region": "eu"}',
+    "buying-region": '{"note": "Read before", "revision": 0}',
+}
+BODIES |= {
+    "exchange-rates": (
+        '{"rates": [{"day": "2026-01-05", "base": "EUR", "quote": "USD", "rate": "1.1"}]}'
+    )
+}
 BODIES |= {"repricings": '{"plan": "seen before"}', "price-update": '{"review": "seen before"}'}
 BODIES |= {
     "channels": '{"kind": "email", "name": "By API", "config": {"to": ["asha@example.com"]}}',
     "channel": '{"enabled": false, "why": "Moving."}',
     "channel-rotate": "{}",
 }
+BODIES |= {
+    "slo-proposals": json.dumps({
+        "project": "support-chat", "name": "By API", "indicator": "availability",
+        "objective": "99",
+    }),
+    "slo-proposal": '{"objective": "97", "plan_hash": "read long ago"}',
+    "slo-change": '{"objective": "97", "version": 7}',
+    "slo-approve": '{"plan_hash": "read long ago"}',
+    "slo-reject": '{"plan_hash": "read long ago", "comment": "No."}',
+    "slo-ask": '{"plan_hash": "read long ago", "comment": "Why?"}',
+    "slo-withdraw": '{"plan_hash": "read long ago"}',
+    "watch-rules": json.dumps({
+        "name": "By API", "metric": "error_rate", "comparison": "above", "threshold": "2",
+        "urgency": "low", "action": "Look.",
+    }),
+    "watch-rule": '{"threshold": "2", "revision": 99}',
+}  # fmt: skip
 PUBLIC = {"schema"}
 """A new address without a line here fails below."""
 
@@ -183,6 +285,10 @@ def addresses() -> dict[str, str]:
         text = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", str(pattern.pattern))
         found[pattern.name] = "/api/" + text.strip("^$")
     return found
+
+
+QUERIES = {"price-explained": "?provider=openai&model=gpt-4o"}
+"""Of addresses that say nothing without one."""
 
 
 def path_of(name: str) -> str:
@@ -201,18 +307,38 @@ def path_of(name: str) -> str:
         pk = a_repricing().pk
     if name in ("budget", "budget-status"):
         pk = a_budget().pk
+    if name == "allocation-rule":
+        pk = a_rule().pk
+    if name == "chargeback":
+        pk = a_statement().pk
+    uid = an_agreement(name) if name in ("price-term", "buying-region") else None
+    if name.startswith("slo"):
+        pk = a_slo().pk if name in SLO_ITSELF else a_proposal().pk
+    if name == "watch-rules":
+        # The name is free for whoever comes next.
+        WatchRule.objects.filter(name="By API").delete()
+    if name == "watch-rule":
+        pk = WatchRule.objects.filter(removed_at=None).first().pk
     message = a_message()
     if name.startswith("channel"):
         pk = message.channel_id
-    return addresses()[name].format(
-        pk=pk, token="{token}", job="{job}", kind="budget", message=message.pk
+    found = addresses()[name].format(
+        pk=pk, token="{token}", job="{job}", kind="budget", message=message.pk, uid=uid
     )
+    return found + QUERIES.get(name, "")
 
 
 def a_match() -> BillMatch:
     return BillMatch.objects.create(
         usage_provider=str(uuid4()), bill_provider="Azure", bill_service="Azure OpenAI"
     )
+
+
+def a_slack_user(person: str) -> SlackLink:
+    return SlackLink.objects.create(
+        user=User.objects.get(username=person), team_id="T0ACME", slack_user_id=uuid4().hex[:20],
+        slack_name=person, linked_at=timezone.now(),
+    )  # fmt: skip
 
 
 def a_repricing() -> Repricing:
@@ -223,12 +349,45 @@ def a_repricing() -> Repricing:
     )  # fmt: skip
 
 
+def an_agreement(name: str) -> str:
+    """In the newest version of the book, for every project."""
+    book = PriceBook.objects.latest()
+    known = {"book": book, "since": book.version, "provider": "openai"}
+    if name == "price-term":
+        return PriceTerm.objects.create(contract="C-0", percent=10, unit="input", **known).uid
+    return BuyingRegion.objects.create(region="us", valid_from=timezone.now(), **known).uid
+
+
 def an_incident() -> Event:
     """Of the whole estate, so that everybody may see it."""
     return Event.objects.create(
         kind="incident", title="GPU host down", origin="api", happened_at=timezone.now(),
         external_id=str(uuid4()),
     )  # fmt: skip
+
+
+SLO_ITSELF = ("slo", "slo-course", "slo-versions", "slo-change")
+
+
+def a_proposal() -> SloProposal:
+    """By somebody who asks for nothing here, of the project that everybody may see."""
+    definition = Definition(
+        name=str(uuid4()), indicator="availability", objective=Decimal(99), window_days=7,
+        least_events=20,
+    )  # fmt: skip
+    eve = User.objects.filter(username="eve").first() or somebody("eve", "engineer")
+    chat = Project.objects.get(slug="support-chat")
+    return slos.propose(chat, definition, by=eve, via="page")
+
+
+def a_slo() -> Slo:
+    found = Slo.objects.first()
+    if found is None:
+        proposal = a_proposal()
+        ben = User.objects.get(username="ben")
+        seal = proposal.plan_hash
+        found = slos.approve(proposal, by=ben, via="page", plan_hash=seal).slo
+    return found
 
 
 def a_budget() -> Budget:
@@ -239,6 +398,27 @@ def a_budget() -> Budget:
         starts_on=today().replace(day=1), amount_kind="fixed", amount=100, removed_at=None,
     )  # fmt: skip
     return found
+
+
+def a_rule() -> AllocationRule:
+    draft = Draft(
+        name=str(uuid4()), origin="bill", conditions=(Condition("service", "is", ("none",)),),
+        targets=(("support-chat", None),),
+    )  # fmt: skip
+    return allocation.add(draft, by=User.objects.get(username="asha"), via="command")
+
+
+def a_statement() -> Chargeback:
+    """With a line of the one project that everybody may see."""
+    made, _ = Chargeback.objects.get_or_create(
+        month=date(2020, 1, 1), number=1, rules=[], rules_digest="", closed_at=timezone.now(),
+        closed_by=User.objects.get(username="asha"),
+    )  # fmt: skip
+    ChargebackLine.objects.get_or_create(
+        chargeback=made, project=Project.objects.get(slug="support-chat"), amount=1, reconciled=0,
+        project_name="Support chat", part="usage", currency="USD",
+    )  # fmt: skip
+    return made
 
 
 def an_alert() -> Alert:
@@ -309,12 +489,15 @@ def test_writing_is_for_those_in_the_table(by_token, name):
 
 
 def own_token(name: str, person: str) -> str:
+    if name == "slack-user":
+        return f"/api/v1/slack-users/{a_slack_user(person).pk}"
     if name == "token":
         pk = AccessToken.objects.filter(user__username=person).latest("created_at").pk
         return f"/api/v1/tokens/{pk}"
     if name == "bill-match":
         return addresses()[name].format(pk=a_match().pk)
-    if name in ("budget", "channel", "silence"):
+    own = ("budget", "channel", "silence", "price-term", "buying-region", "allocation-rule")
+    if name in (*own, "watch-rule"):
         return path_of(name)
     if name == "event":
         return addresses()[name].format(pk=an_incident().pk)

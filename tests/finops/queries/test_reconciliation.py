@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from finops.models import BillMatch
 from finops.queries import bill_matches
@@ -245,14 +247,14 @@ def test_number_of_queries_does_not_grow_with_the_rows(
     filters = ask("")
     spent(chat, at(1), "1")
     billed(bills, MONTH, range(1, 2), "3")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         reconciliation(filters, (MONTH,))
     BillMatch.objects.create(
         usage_provider="anthropic", bill_provider="Anthropic", bill_service="API"
     )
     spent(chat, at(1), "1", provider="anthropic", model="claude")
     billed(bills, MONTH, range(1, 20), "3", provider="Anthropic", **account("other"))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(reconciliation(filters, (MONTH,)).rows) == 2
 
 
@@ -320,3 +322,21 @@ def test_choices_are_what_was_seen_and_is_not_matched_yet(chat, pool, bills, mat
     assert found.services == (("Cloud", "Instances"), ("OpenAI", "API"))
     assert found.unmatched_services == (("Cloud", "Instances"),)
     assert found.has_bills
+
+
+def test_lines_of_a_period_are_read_once_and_a_restated_one_anew(chat, bills, match, reconciled):
+    def read():
+        with CaptureQueriesContext(connection) as asked:
+            found = reconciled()
+        return found, sum("ingest_bill_line" in query["sql"] for query in asked)
+
+    spent(chat, at(1), "10", model="gpt-4o", tokens=1000)
+    billed(bills, MONTH, range(1, 3), "6", sku_id="gpt-4o", **account("kept"))
+    first, lines = read()
+    assert (lines, read()) == (1, (first, 0))
+    billed(bills, MONTH, range(1, 3), "7", sku_id="gpt-4o", **account("kept"))
+    restated, lines = read()
+    assert ([row.bill for row in (*first, *restated)], lines) == ([Decimal(12), Decimal(14)], 1)
+    # The account is the same: another cost, or another bill, has sums of its own.
+    [listed] = reconciled(query="metric=list")
+    assert listed.bill != restated[0].bill

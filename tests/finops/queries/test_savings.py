@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from finops.actions.exchange import import_file
 from finops.queries.cursors import BadCursor
 from finops.queries.savings import Capacity, CashSum, entries, entries_of, savings
 from ingest.models import Project
@@ -228,3 +229,40 @@ def test_number_of_queries_does_not_grow_with_the_ledger(ask, chat):
     for n in range(1, 6):
         booked(chat, FIRST + n * DAY, change_ref=str(n))
     assert asked() == few
+
+
+RATES = b"""Date,USD,
+2026-11-20,1.6,
+2026-11-03,1.25,
+2026-11-02,2,
+"""
+
+
+def test_cash_is_converted_at_the_last_day_of_its_period_and_a_cost_at_its_own(ask, chat):
+    import_file(RATES, by=None, via="command")
+    booked(chat, FIRST, cash="10")  # 2 November, at 2
+    booked(chat, FIRST, cash="10", lasts=2 * DAY, change_ref="2")  # to the end of the 3rd, at 1.25
+    booked(chat, FIRST + 2 * DAY, cash="7", currency="EUR", change_ref="3")
+    booked(chat, FIRST + DAY, cash="4", currency="XTS", change_ref="4")
+    booked(chat, FIRST + 18 * DAY, counts_as="programme_cost", cash="16")  # at 1.6
+
+    found = savings(ask(f"{NOVEMBER}&convert=EUR"))
+
+    assert (found.currency, found.realised.cash.amount) == ("EUR", Decimal(5 + 8 + 7))
+    assert found.realised.others == (("XTS", Decimal(4)),)
+    assert (found.programme_cost, found.other_costs) == (Decimal(10), ())
+    assert (found.payback.cash, found.payback.cost) == (Decimal(20), Decimal(10))
+    assert [(part.currency, part.days) for part in found.conversion.parts] == [("USD", 3)]
+    assert [one.currency for one in found.conversion.missing] == ["XTS"]
+    assert savings(ask(NOVEMBER)).realised.cash.amount == 20  # as booked, in dollars
+
+
+def test_promise_is_converted_at_the_day_it_was_made(ask, chat):
+    import_file(RATES, by=None, via="command")
+    made = booked(chat, FIRST + 40 * DAY, counts_as="estimate", cash="8", lasts=30 * DAY)
+    made_on = made.created_at.date()
+    import_file(f"day,base,quote,rate\n{made_on},EUR,USD,4\n".encode(), by=None, via="command")
+
+    found = savings(ask("from=2026-12-01&to=2027-02-01&convert=EUR"))
+
+    assert found.estimated.cash == CashSum(Decimal(2), Decimal(2), Decimal(2))

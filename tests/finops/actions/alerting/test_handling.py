@@ -92,6 +92,7 @@ def wanted(**changes) -> RuleChange:
         "remind_every_s": 3600,
         "escalate_after_s": None,
         "escalation_channel_ids": (),
+        "quiet_s": 900,
     }
     return RuleChange(**{**usual, **changes})
 
@@ -116,6 +117,7 @@ def test_rule_starts_as_the_default_and_changes_once(asha):
         ({"escalate_after_s": 31 * 86_400}, "escalate_after_s"),
         ({"channel_ids": (987,)}, "channel_ids"),
         ({"escalate_after_s": 3600}, "escalation_channel_ids"),
+        ({"quiet_s": 30}, "quiet_s"),
     ],
 )
 def test_rule_refuses_what_cannot_work(changes, field, asha):

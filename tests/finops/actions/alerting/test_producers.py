@@ -12,7 +12,7 @@ from finops.models import Alert, AnomalyMark, Forecast
 from ingest.models import Source
 from tests.factories.finops import spent
 
-from .make import NOON, rule
+from .make import NOON, finding, rule
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -172,3 +172,12 @@ def test_watch_a_second_time_opens_nothing_more(chat):
     producers.watch(NOON + timedelta(minutes=1))
     assert Alert.objects.get().times_seen == 2
     assert alerting.attend(NOON + timedelta(minutes=1)) == 0
+
+
+def test_verdict_is_over_after_a_week_unless_it_is_critical():
+    for key, severity in (("rollout:1", "warning"), ("rollback:1", "critical")):
+        found = finding(kind="verdict", key=key, severity=severity)
+        alerting.raise_(found, NOON - timedelta(days=7))
+    assert producers.end_verdicts(NOON) == 0
+    assert producers.end_verdicts(NOON + timedelta(seconds=1)) == 1
+    assert open_ones() == [("verdict", "rollback:1")]

@@ -10,6 +10,7 @@ from django.utils import timezone
 from finops.actions import channels
 from finops.channels.secret import locked
 from finops.models import Channel
+from tests.stubs import slack as slack_stub
 from tests.stubs.receivers import KEY
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -38,8 +39,18 @@ def channel(
     to: tuple[str, ...] = ("asha@example.com",),
     **changes: Any,
 ) -> Channel:
-    config = {"slack_webhook": {}, "webhook": {"url": url}, "email": {"to": list(to)}}[kind]
-    secret = {"slack_webhook": {"url": url}, "webhook": {"key": KEY}, "email": {}}[kind]
+    config = {
+        "slack_webhook": {},
+        "slack_app": slack_stub.CONFIG,
+        "webhook": {"url": url},
+        "email": {"to": list(to)},
+    }[kind]
+    secret = {
+        "slack_webhook": {"url": url},
+        "slack_app": {**slack_stub.SECRET, "team_id": slack_stub.TEAM},
+        "webhook": {"key": KEY},
+        "email": {},
+    }[kind]
     told = {"kind": kind, "name": name, "config": config, "secret": locked(secret)}
     return Channel.objects.create(**{**told, "state_at": timezone.now(), **changes})
 
