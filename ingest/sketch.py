@@ -19,6 +19,9 @@ SMALLEST = 1e-6
 """Whatever is not larger counts as zero and has a bucket of its own."""
 ZERO_BUCKET = -32768
 
+ROUNDING = 1e-6
+"""A share of a count that is a whole number may come out a little above it."""
+
 BUCKET_SQL = (
     f"(CASE WHEN {{x}} <= {SMALLEST!r} THEN {ZERO_BUCKET}"
     f" ELSE ceil(ln({{x}}) / {LN_GAMMA!r}) END)::smallint"
@@ -36,15 +39,18 @@ def midpoint(key: int) -> float:
 
 
 def quantile(keys: Sequence[int], counts: Sequence[int], q: float) -> float | None:
-    """The q-quantile (0 ≤ q ≤ 1) of a sketch, None of an empty one. Keys need not be sorted."""
+    """The q-quantile (0 ≤ q ≤ 1) of a sketch, None of an empty one. Keys need not be sorted.
+
+    By nearest rank: the smallest value that at least this share of all do not exceed.
+    """
     total = sum(counts)
     if total == 0:
         return None
-    rank = q * (total - 1)
+    rank = max(1, math.ceil(q * total - ROUNDING))
     seen = 0
     for key, count in sorted(zip(keys, counts, strict=True)):
         seen += count
-        if seen > rank:
+        if seen >= rank:
             return midpoint(key)
     raise AssertionError("a rank lies below the total")
 

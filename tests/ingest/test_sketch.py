@@ -14,8 +14,19 @@ def sketched(values):
 def test_quantile_is_right_to_the_promised_accuracy(q):
     values = np.random.default_rng(7).lognormal(4, 1.5, 5000)
     keys, counts = sketched(values)
-    exact = float(np.quantile(values, q, method="lower"))
+    exact = float(np.quantile(values, q, method="inverted_cdf"))
     assert sketch.quantile(keys, counts, q) == pytest.approx(exact, rel=sketch.ACCURACY * 1.0001)
+
+
+@pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 1050, 1500])
+@pytest.mark.parametrize("percent", [1, 7, 50, 95, 99, 100])
+def test_quantile_is_the_nearest_rank(count, percent):
+    values = [1.5**n for n in range(count)] if count < 200 else [float(n + 1) for n in range(count)]
+    keys, counts = sketched(values)
+    exact = values[-(-percent * count // 100) - 1]
+    assert sketch.quantile(keys, counts, percent / 100) == pytest.approx(
+        exact, rel=sketch.ACCURACY * 1.0001
+    )
 
 
 def test_quantile_equals_the_reference_implementation():
