@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -72,6 +74,22 @@ def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {nodeid: n for n, nodeid in enumerate(in_order([one.nodeid for one in items]))}
         items.sort(key=lambda item: places[item.nodeid])
+
+
+@pytest.fixture(scope="session")
+def by_the_clock(tmp_path_factory) -> Callable[[], AbstractContextManager[None]]:
+    """`with by_the_clock():` for what is measured in seconds: one at a time over all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        with (folder / "by-the-clock.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    return held
 
 
 @pytest.fixture

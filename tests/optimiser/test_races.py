@@ -7,12 +7,13 @@ import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from django.db import connection
 
-from optimiser import adapters, approvals, rollout
+from optimiser import adapters, approvals, leases, rollout
 from optimiser.approvals import Conflict, NotAllowed
 from optimiser.models import Approval, Change, Rollout
 from tests.factories.finops import person
@@ -38,6 +39,8 @@ def estate(db, monkeypatch):
         made.proposed(proposer, made.RecommendationFactory(target=target), policy=SHORT)
         live = made.config(target.model, **({"max_batch_size": 4} if n % 5 == 0 else {}))
         servers[target.pk] = Server(live)
+    # Who loses the processor for long must not lose its lease: that is what kills are for.
+    monkeypatch.setattr(leases, "LEASE", timedelta(minutes=10))
     monkeypatch.setattr(adapters, "of", lambda of, **_: Memory(servers[of.pk], of.model))
     return proposer, approvers, servers
 
