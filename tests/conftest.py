@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -37,9 +35,13 @@ def pytest_configure():
 
 
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
-"""They share one demo. The second measures its Triton under load: see `tests/e2e/quiet.py`."""
+"""They share one demo, whose Triton is measured: see `tests/e2e/quiet.py`."""
 
-LONGEST = ("live", "tests/optimiser/kills/test_kills.py", "tests/e2e")
+LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e")
+
+LIVE_AFTER = 0.5
+"""Of the other tests: late, since a live estate keeps a processor busy by itself, and early enough
+for the others to fill the time in which it is only watched."""
 
 
 def group_of(nodeid: str) -> str:
@@ -67,29 +69,17 @@ def in_order(nodeids: list[str]) -> list[str]:
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
-    return [*chain(*longest, *of.values())]
+    live = of.pop("live", [])
+    first, rest = [], list(of.values())
+    while rest and sum(map(len, first)) < LIVE_AFTER * sum(map(len, of.values())):
+        first.append(rest.pop(0))
+    return [*chain(*longest, *first, live, *rest)]
 
 
 def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {nodeid: n for n, nodeid in enumerate(in_order([one.nodeid for one in items]))}
         items.sort(key=lambda item: places[item.nodeid])
-
-
-@pytest.fixture(scope="session")
-def by_the_clock(tmp_path_factory) -> Callable[[], AbstractContextManager[None]]:
-    """`with by_the_clock():` for what is measured in seconds: one at a time over all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-
-    @contextmanager
-    def held() -> Iterator[None]:
-        with (folder / "by-the-clock.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    return held
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def _per_token(table: RequestTable, origin: dict[str, Any]) -> Figure:
         "tpot",
         "Each further token, 95% within",
         words.duration(tpot.p95_ms),
-        exact=f"{tpot.p95_ms:,.2f} ms",
+        exact=f"{tpot.p95_ms:,.3f} ms",
         note=f"Half within {words.duration(tpot.p50_ms)}, 99% within "
         f"{words.duration(tpot.p99_ms)}. Known for {words.compact(tpot.count)} requests.",
         **more,

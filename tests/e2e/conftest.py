@@ -17,6 +17,7 @@ from optimiser.demo import triton
 from tests.conftest import drop_partitions, require
 from tests.e2e import demo as demos
 from tests.e2e import estate
+from tests.e2e.quiet import others_yield
 from tests.e2e.signing_in import sign_in
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -50,6 +51,8 @@ def browser(django_db_setup):
 def demo(tmp_path_factory) -> Iterator[demos.Demo]:
     """`./run demo`, started once for all tests that need a live Triton behind the pages."""
     require("triton", triton.why_not())
+    # It keeps a processor busy for as long as it lives, and its Triton is judged by the clock.
+    others_yield()
     with demos.running(tmp_path_factory.mktemp("demo")) as estate:
         yield estate
 

@@ -22,7 +22,6 @@ import pytest
 
 from optimiser.demo.endpoints import Endpoints
 from tests.e2e.demo import ROOT, Demo, wait_until
-from tests.e2e.quiet import others_yield
 from tests.e2e.signing_in import sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton]
@@ -110,15 +109,8 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def people(demo, browser, by_the_clock) -> Iterator[dict[str, Person]]:
-    # Triton is measured from here on: nobody else may keep it waiting.
-    with by_the_clock():
-        others_yield()
-        yield from signed_in(demo, browser)
-
-
-def signed_in(demo, browser) -> Iterator[dict[str, Person]]:
-    there = {}
+def people(demo, browser) -> Iterator[dict[str, Person]]:
+    signed_in = {}
     for person in demo.people:
         if person["username"] not in ("asha", "dev", "ben", "ada"):
             continue
@@ -126,9 +118,9 @@ def signed_in(demo, browser) -> Iterator[dict[str, Person]]:
         # Beside a Triton that is kept busy.
         page.set_default_timeout(60_000)
         sign_in(page, demo.url, person["username"], person["password"])
-        there[person["username"]] = Person(demo, page)
-    yield there
-    for person in there.values():
+        signed_in[person["username"]] = Person(demo, page)
+    yield signed_in
+    for person in signed_in.values():
         person.page.context.close()
 
 

@@ -44,17 +44,19 @@ def test_whole_suite_runs_on_all_processors(monkeypatch):
     assert throwaway._parallel([])[:2] == ("-n", str(throwaway.MOST_WORKERS))
 
 
-def test_live_tests_share_one_worker_and_what_takes_minutes_starts_at_once():
+def test_live_tests_share_one_worker_and_start_late():
     demo, loop = (f"{file}::test_x" for file in LIVE)
     assert group_of(demo) == group_of(loop) != group_of("tests/e2e/test_pages.py::test_y")
     assert group_of("tests/stack/test_run.py::test_x[a::b]") == "tests/stack/test_run.py"
 
-    kills, pages = f"{LONGEST[1]}::test_x", f"{LONGEST[2]}/test_pages.py::test_x"
+    kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}/test_pages.py::test_x"
     first, second = "tests/a.py::test_x", "tests/b.py::test_x"
-    assert in_order([first, demo, second, pages, loop, kills]) == [
-        *(demo, loop, kills, pages, first, second)
+    assert in_order([demo, first, second, pages, loop, kills]) == [
+        *(kills, pages, first, demo, loop, second)
     ]
+    three = [f"tests/c.py::test_{n}" for n in range(3)]
+    assert in_order([demo, first, *three, second]) == [first, *three, demo, second]
 
 
 def test_what_has_a_place_of_its_own_is_still_there():
-    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST[1:]))
+    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST))

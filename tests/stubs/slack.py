@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -124,6 +125,8 @@ def pressed(act: str, alert_id: str, by: str = "U0ASHA", **changes: Any) -> dict
     """What Slack tells of a press; `changes` replace parts of it."""
     return {
         "type": "block_actions",
+        # Of each press its own, so that two in one second are signed differently.
+        "trigger_id": secrets.token_hex(12),
         "team": {"id": TEAM, "domain": "acme"},
         "user": {"id": by, "username": by.removeprefix("U0").lower(), "team_id": TEAM},
         "api_app_id": APP,

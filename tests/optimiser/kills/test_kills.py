@@ -26,11 +26,11 @@ BACK_WITHIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def kills(by_the_clock):
+def kills():
     """Every kill and what came of it; the program's own servers are gone afterwards."""
     require("triton", triton.why_not())
     # A short path: PostgreSQL's sockets lie below it. Its own account passes through.
-    with by_the_clock(), tempfile.TemporaryDirectory(prefix="kills-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         Path(folder).chmod(0o711)
         ours = {k: v for k, v in os.environ.items() if not k.startswith("BREAKEVEN_")}
         done = subprocess.run(
