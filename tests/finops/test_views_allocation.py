@@ -136,7 +136,7 @@ def test_order_and_state_are_changed_on_the_list(asha, sign_in):
 def test_month_is_closed_once_and_a_restated_bill_is_an_adjustment(asha, sign_in, bill):
     asha.post("/allocation/new", {**FORM, "act": "save"})
     waits = asha.post("/showback/close", {"month": f"{MONTH:%Y-%m}"}, follow=True)
-    assert "try again in a minute" in Page(waits.text).words
+    assert "try again in a few minutes" in Page(waits.text).words
     other = {"name": "Nobody may know", "condition-0-values": "search"}
     asha.post("/allocation/new", {**FORM, **other, "act": "save"})
     landed()

@@ -6,7 +6,7 @@ stays as it was. Refuses a month that is not over, and one whose rules are still
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -18,7 +18,7 @@ from finops.queries.allocation.chargebacks import Difference, differences, whole
 from finops.queries.allocation.rules import in_force, standing
 from finops.queries.filters import today
 
-from .landing import waiting
+from .landing import due_before
 from .rules import Refused
 
 
@@ -30,8 +30,8 @@ def close(month: date, *, by: User, via: str, note: str = "") -> Chargeback:
         raise Refused("month", "This month is not over yet; close it when it is.")
     if len(note) > 300 or not note.isprintable():
         raise Refused("note", "Give a note of at most 300 characters on one line.")
-    if waiting():
-        raise Refused("", "Rules are being applied to bills; try again in a minute.")
+    if due_before((month + timedelta(days=32)).replace(day=1)):
+        raise Refused("", "Rules are being applied to this month; try again in a few minutes.")
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('chargeback', 0))")

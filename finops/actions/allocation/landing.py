@@ -92,10 +92,32 @@ def land(limit: int = 20, *, looks_at_usage: bool = False, now: datetime | None 
 
 
 def waiting() -> int:
-    """How many bills' periods and pools' days are to be landed by other rules than now."""
+    """How many bills' periods and pools' days were not landed by these rules yet.
+
+    Hours that only came in are no reason to doubt what a page shows.
+    """
+    rules = in_force()
+    count = 0
+    for origin in (BILL, HARDWARE):
+        own = of_origin(rules, origin)
+        said = _said(own)
+        landings = Landing.objects.filter(origin=origin)
+        held = {(one.owner_id, one.day): one.rules for one in landings}
+        units = _bill_units() if origin == BILL else _pool_units()
+        never = "" if own else said
+        count += sum(held.get((unit.owner, unit.day), never) != said for unit in units)
+    return count
+
+
+def due_before(day: date) -> int:
+    """How many of an earlier day or billing month are to be landed again, for whatever reason."""
     rules = in_force()
     found = ((origin, of_origin(rules, origin)) for origin in (BILL, HARDWARE))
-    return sum(len(_due(origin, own, _said(own), False)) for origin, own in found)
+    return sum(
+        unit.day < day
+        for origin, own in found
+        for unit in _due(origin, own, _said(own), looks_at_usage=True)
+    )
 
 
 def _said(rules: Sequence[Rule]) -> str:

@@ -190,6 +190,20 @@ def test_hardware_lands_by_the_requests_it_answered(
     assert by_project() == {"chat": 1, "search": 3}
 
 
+def test_hours_that_come_in_leave_the_rules_applied_and_only_their_own_month_open(
+    pool, chat, search, bills, rule, by_project
+):
+    paid(pool, NOON, idle="3")
+    pinned(pool, NOON)
+    rule("GPUs", is_("pool", pool.name), origin="hardware")
+    june = date(2026, 6, 1)
+    assert (landing.waiting(), landing.due_before(june)) == (1, 1)
+    by_project()
+    assert (landing.waiting(), landing.due_before(june)) == (0, 0)
+    pinned(pool, NOON)
+    assert (landing.waiting(), landing.due_before(june), landing.due_before(MAY)) == (0, 1, 0)
+
+
 def test_what_is_landed_follows_the_rules_and_the_bills(
     chat, search, bills, rule, by_project, asha
 ):
