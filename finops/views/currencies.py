@@ -17,7 +17,8 @@ from finops.costing.exchange import HOLDS_DAYS, PIVOT, Conversion, Missing, Part
 from finops.money import plain
 from finops.templatetags import words
 
-from .page import Choice, View, address, currency_choices
+from .navigation import address
+from .page import Choice, View, currency_choices
 
 SIX = Context(prec=6)
 Others = Iterable[tuple[str, Decimal | None]]

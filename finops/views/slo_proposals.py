@@ -18,16 +18,14 @@ from finops.queries.slos import PROPOSALS_SHOWN, SEE, ProposalRow
 from finops.slo_forms import DecisionForm, SloForm
 
 from .page import Action, Choice, View, clean, csv_action, needs, page
-from .slos_tables import (
+from .slo_proposals_tables import (
     PROPOSAL_LABELS,
     decision_table,
     diff_table,
-    facts,
-    person_said,
     proposal_facts,
     proposal_table,
-    summary,
 )
+from .slos_tables import facts, person_said, summary
 from .tables import csv_response
 
 DECIDE = {"approve": actions.approve, "reject": actions.reject, "ask": actions.ask}

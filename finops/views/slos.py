@@ -16,6 +16,7 @@ from finops.queries.slos import DAY, HOUR, QUARTER, RETIRED, SEE, STATES_SHOWN, 
 from finops.slo_forms import SloForm
 
 from .page import Action, Choice, View, csv_action, link, needs, page
+from .slo_proposals_tables import proposal_table
 from .slos_tables import (
     STATE_LABELS,
     budget_chart,
@@ -24,7 +25,6 @@ from .slos_tables import (
     course_table,
     facts,
     figures,
-    proposal_table,
     slo_table,
     summary,
     version_table,

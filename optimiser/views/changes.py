@@ -12,7 +12,7 @@ from finops.models import User
 from finops.queries import slos
 from finops.templatetags import words
 from finops.views.page import Action, View, link, needs, page
-from finops.views.slos_tables import proposal_table
+from finops.views.slo_proposals_tables import proposal_table
 from finops.views.tables import NONE, Cell, Column, Row, Table, time_cell, words_cell
 from optimiser.forms import DecisionForm
 from optimiser.models import Approval, Change

@@ -14,7 +14,7 @@ from django.utils import timezone
 from finops.actions import alerting
 from finops.actions.alerting import Finding
 from finops.models import Alert, AlertRule, Channel, Silence
-from finops.views.page import NAVIGATION
+from finops.views.navigation import NAVIGATION
 from ingest.models import Project
 from tests.finops.reading import Page
 

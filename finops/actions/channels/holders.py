@@ -10,44 +10,36 @@ import os
 import socket
 from pathlib import Path
 
-HOLDER_LENGTH = 100
+from finops.stack.processes import Identity
+
+HOST_LENGTH = 30
+"""So that the whole name fits the 100 characters of a lease's holder."""
 
 
 def me() -> str:
-    """This process, by a name that no other one ever has where that can be had."""
-    return _name(os.getpid())[:HOLDER_LENGTH]
+    """This process, by a name that no other one ever has."""
+    return f"{_place()}/{os.getpid()}@{_own_birth()}"
 
 
 def is_gone(holder: str) -> bool:
-    """Whether it was a process of this machine that runs no more."""
+    """Whether it was a process of this machine, since its last start, that runs no more."""
     place, _, rest = holder.rpartition("/")
-    if not place or place != _place():
-        return False
-    pid, _, began = rest.partition("@")
-    return bool(began) and pid.isdecimal() and _began(int(pid)) != began
+    pid, _, birth = rest.partition("@")
+    boot, _, _ = _own_birth().rpartition(":")
+    # Another machine may have the same name; it was not started at the same moment.
+    is_here = bool(boot) and place == _place() and birth.startswith(f"{boot}:")
+    return is_here and pid.isdecimal() and not Identity(int(pid), birth).is_alive()
 
 
-def _name(pid: int) -> str:
-    place, began = _place(), _began(pid)
-    return f"{place}/{pid}@{began}" if place and began else f"{socket.gethostname()}:{pid}"
+def _own_birth() -> str:
+    own = Identity.of(os.getpid())
+    return own.birth if own else ""
 
 
 def _place() -> str:
-    """Where process ids mean the same as here: host, its start, the container."""
+    """Where process ids mean the same as here: the host, and the container on it."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
         space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     except OSError:
-        return ""
-    return f"{socket.gethostname()[:40]}:{boot}:{space}"
-
-
-def _began(pid: int) -> str:
-    """In ticks since the machine's start; empty where there is no such process."""
-    try:
-        said = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    state, *fields = said.rpartition(")")[2].split()
-    # A process that ended and was not waited for does nothing any more.
-    return "" if state in "ZX" else fields[18]
+        space = ""
+    return f"{socket.gethostname()[:HOST_LENGTH]}:{space}"

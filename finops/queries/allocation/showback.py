@@ -20,6 +20,7 @@ from django.conf import settings
 from finops import access
 from finops.costing.allocating import ONE
 from finops.models import AllocationRule
+from finops.models.allocation import PARTS
 from finops.queries import book
 from finops.queries.amounts import ZERO, plus
 from finops.queries.book import Split, Sum
@@ -27,7 +28,7 @@ from finops.queries.filters import Filters, today
 from finops.queries.stamp import newest, notes
 from ingest.models import Project
 
-OWN, BILL, HARDWARE, SHARED = PARTS = ("usage", "bill", "hardware", "shared")
+OWN, BILL, HARDWARE, SHARED = PARTS
 KEYS = ("project", "origin", "rule")
 
 
