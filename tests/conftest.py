@@ -1,16 +1,21 @@
 """What every test may need: a requirement that skips or fails, and an empty process memory."""
 
 import fcntl
+import gc
 import os
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
+from django.db.models.signals import post_migrate
 
+from finops import access
 from ingest import partitions
+from tests import kept_estate
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 REQUIRE = os.environ.get("BREAKEVEN_REQUIRE", "")
@@ -32,16 +37,29 @@ def pytest_configure():
     """Pages need no collected static files here; the launcher's own test collects them."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    # Each test client would look through all that were collected: half the time of a page.
+    settings.WHITENOISE_AUTOREFRESH = True
+    # Nearly every test needs somebody with a role. Here, and not in a fixture, since emptying the
+    # database after a test that commits tells of it as migrating does.
+    last = apps.get_app_config(settings.INSTALLED_APPS[-1].split(".")[0])
+    post_migrate.connect(make_roles, sender=last)
+
+
+def make_roles(**_) -> None:
+    access.ensure_roles()
 
 
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
 """They share one demo, whose Triton is measured: see `tests/e2e/quiet.py`."""
 
-LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e")
+LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e", "tests/stack/test_up.py")
 
 LIVE_AFTER = 0.5
 """Of the other tests: late, since a live estate keeps a processor busy by itself, and early enough
 for the others to fill the time in which it is only watched."""
+
+ON_ESTATE = pytest.StashKey[set[str]]()
+"""The files whose tests share the small estate: they follow each other, so that it is made once."""
 
 
 def group_of(nodeid: str) -> str:
@@ -63,23 +81,39 @@ def pytest_xdist_make_scheduler(config, log):
     return Groups(config, log)
 
 
-def in_order(nodeids: list[str]) -> list[str]:
-    """As workers take them: what takes minutes is begun at once."""
+def in_order(nodeids: list[str], on_estate: set[str]) -> list[str]:
+    """As workers take them: what takes minutes is begun at once, then the files on the estate."""
     of: dict[str, list[str]] = {}
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
     live = of.pop("live", [])
-    first, rest = [], list(of.values())
+    others = sorted(of, key=lambda group: group not in on_estate)
+    first, rest = [], [of[group] for group in others]
     while rest and sum(map(len, first)) < LIVE_AFTER * sum(map(len, of.values())):
         first.append(rest.pop(0))
     return [*chain(*longest, *first, live, *rest)]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    on_estate = {group_of(one.nodeid) for one in items if "kept_estate" in one.fixturenames}
+    config.stash[ON_ESTATE] = on_estate
     if "PYTEST_XDIST_WORKER" in os.environ:
-        places = {nodeid: n for n, nodeid in enumerate(in_order([one.nodeid for one in items]))}
+        order = in_order([one.nodeid for one in items], on_estate)
+        places = {nodeid: n for n, nodeid in enumerate(order)}
         items.sort(key=lambda item: places[item.nodeid])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    if group_of(item.nodeid) not in item.config.stash[ON_ESTATE]:
+        kept_estate.close()
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays till the end: nothing looks through it for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One small estate for all tests of pages of a module; each test's own changes are rolled back."""
+"""One small estate for all tests of pages; each test's own changes are rolled back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import transaction
 from django.test import Client
 
 from finops.models import User
+from tests import kept_estate as kept
 from tests.stubs import receivers
 from tests.stubs import slack as slack_stub
 
@@ -25,15 +25,16 @@ def plain_static(settings):
     settings.STORAGES = PLAIN_STATIC
 
 
-@pytest.fixture(scope="module")
-def estate(django_db_setup, django_db_blocker):
-    """Five people, three projects, a pool, a bill: see tests/e2e/estate.py."""
-    from tests.e2e import estate
+@pytest.fixture(scope="session")
+def kept_estate(django_db_setup):
+    yield
+    kept.close()
 
-    with django_db_blocker.unblock(), transaction.atomic():
-        estate.build(spans_a_day=6, days=12)
-        yield estate
-        transaction.set_rollback(True)
+
+@pytest.fixture(scope="module")
+def estate(kept_estate, django_db_blocker):
+    """Five people, three projects, a pool, a bill: see tests/e2e/estate.py."""
+    return kept.opened(django_db_blocker)
 
 
 @pytest.fixture

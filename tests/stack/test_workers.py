@@ -51,11 +51,12 @@ def test_live_tests_share_one_worker_and_start_late():
 
     kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}/test_pages.py::test_x"
     first, second = "tests/a.py::test_x", "tests/b.py::test_x"
-    assert in_order([demo, first, second, pages, loop, kills]) == [
+    assert in_order([demo, first, second, pages, loop, kills], set()) == [
         *(kills, pages, first, demo, loop, second)
     ]
     three = [f"tests/c.py::test_{n}" for n in range(3)]
-    assert in_order([demo, first, *three, second]) == [first, *three, demo, second]
+    assert in_order([demo, first, *three, second], set()) == [first, *three, demo, second]
+    assert in_order([first, second, *three], {"tests/c.py"}) == [*three, first, second]
 
 
 def test_what_has_a_place_of_its_own_is_still_there():
