@@ -1,13 +1,15 @@
-"""Prices what users used in a day, with the cards that priced the quarter hours of that day.
+"""Prices what users and labels used in a day, with the cards that priced the day's quarter hours.
 
-Knows sums per user and the pinned books. Refuses to guess: where a day's quarter hours had several
-cards, a user gets the share of what they cost together; without one common currency, none, and the
-reader sees that part as not split.
+Knows sums per user and per value of a label, and the pinned books. Refuses to guess: where a day's
+quarter hours had several cards, everybody gets the share of what they cost together; without one
+common currency, none, and the reader sees that part as not split.
+
+`priced_shares` does so for any way of splitting a day's requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -16,15 +18,17 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from finops.actions import user_sums
 from finops.actions.book_rates import BookRates, Name
 from finops.actions.pricing import COLUMNS, TO_BE_REPRICED, pool_providers, usage_cost
 from finops.costing.lines import ZERO, SpansCost, Usage
 from finops.costing.rates import RateCard
 from finops.models import CostDay, CostQuarter, PriceBook, PricedUserDay
 from finops.money import CONTEXT, SCALE
-from ingest.models import UserDay
+from ingest.models import LabelDay, UserDay
 from ingest.models.rollups import DIMENSIONS
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 from ingest.rollup.spans import day_start
@@ -48,9 +52,27 @@ Group = tuple[str, str, str, str, str, int]
 """The dimensions of a rollup row."""
 
 
+Who = Hashable
+"""Whatever a day's requests are split by: a user, a value of a label."""
+
+Cards = dict[Group, list[RateCard | None]]
+"""The different cards that priced the quarter hours of each dimension, the latest last."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Row:
-    user: str
+class Used:
+    """One row of a split of a project's day: who used how much of one dimension."""
+
+    who: Who
+    group: Group
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one `Used` is of the cost of its day."""
+
+    who: Who
     group: Group
     usage: Usage
     cost: SpansCost
@@ -65,8 +87,7 @@ def price_user_days(limit: int = 100) -> int:
 
 
 def _price_day(project: int, day: date, summed: int) -> bool:
-    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
-    start, end = day_start(day, zone), day_start(day + timedelta(days=1), zone)
+    start, end = _moments(day)
     with transaction.atomic(), connection.cursor() as cursor:
         # The lock of whoever prices this project's hours: a re-pricing must not come between.
         cursor.execute(
@@ -78,9 +99,13 @@ def _price_day(project: int, day: date, summed: int) -> bool:
         cursor.execute(WAITING, [project, start, end, TO_BE_REPRICED])
         if cursor.fetchone()[0]:
             return False  # its hours come first; it stays due
-        cards = _cards(project, start, end)
-        rows = list(_rows(project, day, cards))
-        _write(cursor, project, day, [*_exact(rows, cards), *_shared(rows, cards, project, day)])
+        cards = cards_of(project, day)
+        users = priced_shares(project, day, _users(project, day), cards)
+        copied = (_copied(day, (share.who,), project, share) for share in users)
+        _write(cursor, project, day, "finops_usercostday", ("user_id",), copied)
+        user_sums.write(cursor, project, day)
+        values = list(_labels(project, day, cards))  # nothing can be read during a COPY
+        _write(cursor, project, day, "finops_labelcostday", ("label", "value"), values)
         PricedUserDay.objects.update_or_create(
             project_id=project,
             day=day,
@@ -89,8 +114,25 @@ def _price_day(project: int, day: date, summed: int) -> bool:
     return True
 
 
-def _cards(project: int, start: datetime, end: datetime) -> dict[Group, list[RateCard | None]]:
-    """The different cards that priced the quarter hours of each dimension, the latest last."""
+def priced_shares(
+    project: int, day: date, used: Iterable[Used], cards: Cards | None = None
+) -> list[Share]:
+    """What each part of a split of a project's day costs, with the prices its hours were given.
+
+    `used` is one split of the day: every request at most once. The parts of a dimension never cost
+    more than its `CostDay` rows do; what is in no part is not told. Left out are parts whose hours
+    have no price yet, and those whose hours were priced in several currencies. `cards` are the
+    day's, for whoever prices several splits of it.
+
+    The caller holds the lock `price:project:ID`, or a re-pricing may come between.
+    """
+    known = cards_of(project, day) if cards is None else cards
+    rows = list(_at_latest(used, known))
+    return [*_exact(rows, known), *_shared(rows, known, project, day)]
+
+
+def cards_of(project: int, day: date) -> Cards:
+    start, end = _moments(day)
     quarters = list(
         CostQuarter.objects.filter(project_id=project, at__gte=start, at__lt=end)
         .order_by("at")
@@ -102,7 +144,7 @@ def _cards(project: int, start: datetime, end: datetime) -> dict[Group, list[Rat
         names.setdefault(book, set()).add((provider, model))
     books = PriceBook.objects.in_bulk(names)
     rates = {pk: BookRates(books[pk], names[pk], store=False) for pk in names}
-    cards: dict[Group, list[RateCard | None]] = {}
+    cards: Cards = {}
     for book, at, *group in quarters:
         _, _, provider, model, tier, band = group
         card = rates[book].card(project, (provider, model), tier, band, at)
@@ -113,30 +155,48 @@ def _cards(project: int, start: datetime, end: datetime) -> dict[Group, list[Rat
     return cards
 
 
-def _rows(project: int, day: date, cards: dict[Group, list[RateCard | None]]) -> Iterator[_Row]:
-    """Each user's usage at the latest card. What has no priced quarter hour yet is left out."""
-    served = pool_providers()
-    found = UserDay.objects.filter(project_id=project, day=day).values_list(
-        "user_id", *DIMENSIONS, "spans", "errors", "usage_unknown", *TOKEN_FIELDS
-    )
-    for user, service, kind, provider, model, tier, band, spans, errors, unknown, *tokens in found:
-        group = (service, kind, provider, model, tier, band)
-        if group not in cards:
-            continue
+def _users(project: int, day: date) -> Iterator[Used]:
+    return _used(UserDay.objects.filter(project_id=project, day=day), "user_id")
+
+
+def _labels(project: int, day: date, cards: Cards) -> Iterator[tuple[Any, ...]]:
+    """Each label is a split of the whole day."""
+    days = LabelDay.objects.filter(project_id=project, day=day)
+    for label in days.order_by("label").values_list("label", flat=True).distinct():
+        for share in priced_shares(project, day, _used(days.filter(label=label), "value"), cards):
+            yield _copied(day, (label, share.who), project, share)
+
+
+def _used(rows: QuerySet[Any], who: str) -> Iterator[Used]:
+    found = rows.values_list(who, *DIMENSIONS, "spans", "errors", "usage_unknown", *TOKEN_FIELDS)
+    for name, service, kind, provider, model, tier, band, spans, errors, unknown, *tokens in found:
         counts = dict(zip(TOKEN_CLASSES, tokens, strict=True))
         usage = Usage(kind, counts, spans, errors, unknown)
-        yield _Row(user, group, usage, usage_cost(usage, cards[group][-1], provider, served))
+        yield Used(name, (service, kind, provider, model, tier, band), usage)
 
 
-def _exact(rows: Iterable[_Row], cards: dict[Group, list[RateCard | None]]) -> Iterator[_Row]:
+def _at_latest(used: Iterable[Used], cards: Cards) -> Iterator[Share]:
+    """Each part at the latest card. What has no priced quarter hour yet is left out."""
+    served = pool_providers()
+    for one in used:
+        if one.group in cards:
+            _, _, provider, *_ = one.group
+            cost = usage_cost(one.usage, cards[one.group][-1], provider, served)
+            yield Share(one.who, one.group, one.usage, cost)
+
+
+def _moments(day: date) -> tuple[datetime, datetime]:
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    return day_start(day, zone), day_start(day + timedelta(days=1), zone)
+
+
+def _exact(rows: Iterable[Share], cards: Cards) -> Iterator[Share]:
     return (row for row in rows if len(cards[row.group]) == 1)
 
 
-def _shared(
-    rows: Iterable[_Row], cards: dict[Group, list[RateCard | None]], project: int, day: date
-) -> Iterator[_Row]:
+def _shared(rows: Iterable[Share], cards: Cards, project: int, day: date) -> Iterator[Share]:
     """Shares of what the quarter hours cost together, where a price changed within the day."""
-    groups: dict[Group, list[_Row]] = {}
+    groups: dict[Group, list[Share]] = {}
     for row in rows:
         held = cards[row.group]
         if len(held) > 1 and len({card and card.currency for card in held}) == 1 and held[0]:
@@ -156,8 +216,8 @@ def _shared(
 
 
 def _scaled(
-    members: list[_Row], cost: Decimal, listed: Decimal | None, weight: Decimal
-) -> Iterator[_Row]:
+    members: list[Share], cost: Decimal, listed: Decimal | None, weight: Decimal
+) -> Iterator[Share]:
     """The members' costs, changed in proportion; the last digits lost go to the first of them."""
     made = []
     for row in members:
@@ -176,7 +236,7 @@ def _scaled(
     yield from others
 
 
-def _with_line(row: _Row, **parts: Any) -> _Row:
+def _with_line(row: Share, **parts: Any) -> Share:
     return replace(row, cost=replace(row.cost, line=replace(row.cost.line, **parts)))
 
 
@@ -185,20 +245,25 @@ def _share(part: Decimal, cost: Decimal, weight: Decimal) -> Decimal:
     return share.quantize(SCALE, rounding=ROUND_DOWN, context=CONTEXT)
 
 
-def _write(cursor: Any, project: int, day: date, rows: Iterable[_Row]) -> None:
-    cursor.execute(
-        "DELETE FROM finops_usercostday WHERE project_id = %s AND day = %s", [project, day]
-    )
+def _write(
+    cursor: Any,
+    project: int,
+    day: date,
+    table: str,
+    who: tuple[str, ...],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    cursor.execute(f"DELETE FROM {table} WHERE project_id = %s AND day = %s", [project, day])
     kept = {name: kind for name, kind in COLUMNS.items() if name not in ("at", "book_id")}
-    columns = {"day": "date", "user_id": "text", **kept}
-    copy_rows(cursor, "finops_usercostday", columns, (_copied(project, day, row) for row in rows))
+    columns = {"day": "date", **dict.fromkeys(who, "text"), **kept}
+    copy_rows(cursor, table, columns, rows)
 
 
-def _copied(project: int, day: date, row: _Row) -> tuple[Any, ...]:
-    cost, line = row.cost, row.cost.line
+def _copied(day: date, who: tuple[Who, ...], project: int, share: Share) -> tuple[Any, ...]:
+    cost, line = share.cost, share.cost.line
     return (
-        day, row.user, project, *row.group, line.currency,
-        row.usage.spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
+        day, *who, project, *share.group, line.currency,
+        share.usage.spans, cost.priced_spans, cost.unpriced_spans, cost.unknown_spans,
         line.tokens, line.unpriced_tokens,
         line.input, line.cache, line.output, line.other, line.total,
         line.listed if line.currency else None,

@@ -66,7 +66,20 @@ class CostQuarter(Costs):
     book = models.ForeignKey("finops.PriceBook", on_delete=models.PROTECT)
 
     class Meta:
-        indexes = [models.Index(fields=["at"], name="cost_quarter_at")]
+        indexes = [
+            models.Index(fields=["at"], name="cost_quarter_at"),
+            # What has no price is looked for over months, and is little.
+            models.Index(
+                fields=["at"],
+                condition=models.Q(unpriced_tokens=0, unpriced_spans__gt=0),
+                name="cost_quarter_requests",
+            ),
+            models.Index(
+                fields=["at"],
+                condition=models.Q(unpriced_tokens__gt=0) & ~models.Q(currency=""),
+                name="cost_quarter_in_part",
+            ),
+        ]
         constraints = finite_decimal("cost_quarter", "cost", "list_cost")
 
 
@@ -96,8 +109,21 @@ class UserCostDay(Costs):
         constraints = finite_decimal("user_cost_day", "cost", "list_cost")
 
 
+class LabelCostDay(Costs):
+    """What the share of one value of a label was of a `CostDay`; see `ingest.models.LabelDay`."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "label", "value", *COST_DIMENSIONS)
+    day = models.DateField()
+    label = models.TextField()
+    value = models.TextField()
+
+    class Meta:
+        indexes = [models.Index(fields=["label", "day"], name="label_cost_day_label")]
+        constraints = finite_decimal("label_cost_day", "cost", "list_cost")
+
+
 class PricedUserDay(models.Model):
-    """Which sum of a day's users was priced; gone when the day's hours moved to another book."""
+    """Which sum of a day's users and labels was priced; gone when its hours change their book."""
 
     pk = models.CompositePrimaryKey("project_id", "day")
     project_id = models.IntegerField()

@@ -4,18 +4,23 @@ from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
 from .concurrency import ConcurrencyQuarter
 from .errors import ErrorCount, ErrorSeen
 from .events import Event
+from .labels import KeptLabel, LabelDay, LabelDayState
 from .late import LateQuarter, LateSpan, SealedKeys
 from .owners import Pool, Project, Team, Token
 from .parts import ToldPart
 from .rollups import (
+    ConversationDay,
     DirtyHour,
+    GpuDay,
     GpuQuarter,
+    RequestDay,
     RolledHour,
     SealedDay,
     SeriesQuarter,
     SpanDay,
     SpanHour,
     SpanQuarter,
+    SpanWeek,
 )
 from .samples import Gpu, GpuProcess, GpuSample, MetricSample, MigInstance, Series
 from .serving import ServedModel
@@ -28,6 +33,7 @@ __all__ = [
     "BillDay",
     "BillLine",
     "ConcurrencyQuarter",
+    "ConversationDay",
     "Delivery",
     "DeliveryPeriod",
     "DirtyHour",
@@ -35,10 +41,14 @@ __all__ = [
     "ErrorSeen",
     "Event",
     "Gpu",
+    "GpuDay",
     "GpuProcess",
     "GpuQuarter",
     "GpuSample",
     "Job",
+    "KeptLabel",
+    "LabelDay",
+    "LabelDayState",
     "LateQuarter",
     "LateSpan",
     "MetricSample",
@@ -47,6 +57,7 @@ __all__ = [
     "Project",
     "Pull",
     "Reject",
+    "RequestDay",
     "RolledHour",
     "Score",
     "SealedDay",
@@ -62,6 +73,7 @@ __all__ = [
     "SpanQuarter",
     "SpanSighting",
     "SpanText",
+    "SpanWeek",
     "Team",
     "Token",
     "ToldPart",
