@@ -12,11 +12,15 @@ from django.forms import BoundField
 
 from finops.actions.allocation.rules import MOST_CONDITIONS, Draft
 from finops.budget_forms import day_field, several_field
-from finops.costing.allocating import FIELDS, SHARE, TAG, Condition
+from finops.costing.allocating import FIELDS, KEYED, LABEL, SHARE, TAG, Condition
 from ingest.models import Project
 from ingest.models.owners import UNALLOCATED
 
-ORIGINS = [("bill", "Lines of bills"), ("hardware", "Hardware by the hour")]
+ORIGINS = [
+    ("bill", "Lines of bills"),
+    ("hardware", "Hardware by the hour"),
+    ("requests", "Requests, from the project that sent them"),
+]
 SPLITS = [
     ("one", "All to one project"),
     ("even", "Evenly over projects"),
@@ -36,6 +40,9 @@ FIELD_LABELS = {
     "pool": "Pool",
     "model": "Model",
     "hardware": "Hardware",
+    "project": "Project that sent it",
+    "user": "User",
+    "key": "API key's name",
 }
 OPERATORS = [
     ("is", "is one of"),
@@ -57,10 +64,13 @@ def field_choices() -> list[tuple[str, Any]]:
         return [(name, FIELD_LABELS[name]) for name in FIELDS[origin]]
 
     own = [one for one in labelled("hardware") if one[0] not in FIELDS["bill"]]
+    known = {*FIELDS["bill"], *FIELDS["hardware"]}
+    sent = [one for one in labelled("requests") if one[0] not in known]
     return [
         ("", "–"),
         ("Bill lines", [*labelled("bill"), (TAG, "Tag")]),
         ("Hardware (and its provider)", own),
+        ("Requests (and their provider, service and model)", [*sent, (LABEL, "Label")]),
     ]
 
 
@@ -68,7 +78,10 @@ class AllocationForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="As in: Search by its tag.")
     origin = forms.ChoiceField(label="Takes", choices=ORIGINS)
     split = forms.ChoiceField(
-        label="Lands", choices=SPLITS, help_text="Without usage or requests nothing is split."
+        label="Lands",
+        choices=SPLITS,
+        help_text="Without usage or requests nothing is split. Requests themselves land on one"
+        " project, evenly or by fixed shares.",
     )
     projects = several_field(
         "Projects", "Whose it is. By usage or requests: every one, if you choose none."
@@ -104,7 +117,10 @@ class AllocationForm(forms.Form):
             label="What", required=False, choices=field_choices()
         )
         self.fields[f"condition-{at}-key"] = forms.CharField(
-            label="Tag", required=False, max_length=200, help_text="Its key, for a tag."
+            label="Tag or label",
+            required=False,
+            max_length=200,
+            help_text="Its key, for a tag of a bill or a label of a request.",
         )
         self.fields[f"condition-{at}-operator"] = forms.ChoiceField(
             label="How", required=False, choices=OPERATORS
@@ -151,7 +167,7 @@ class AllocationForm(forms.Form):
             )
             if name:
                 lines = tuple(dict.fromkeys(v.strip() for v in values.splitlines() if v.strip()))
-                field = f"{TAG}{key}" if name == TAG else name
+                field = f"{name}{key}" if name in (TAG, LABEL) else name
                 yield Condition(field, operator or "is", lines)
 
     def refuse(self, field: str, message: str) -> None:
@@ -201,10 +217,10 @@ def initial_of(draft: Draft) -> dict[str, Any]:
         ),
     }
     for at, one in enumerate(draft.conditions):
-        is_tag = one.field.startswith(TAG)
+        prefix = next((known for known in KEYED.values() if one.field.startswith(known)), "")
         found |= {
-            f"condition-{at}-field": TAG if is_tag else one.field,
-            f"condition-{at}-key": one.field.removeprefix(TAG) if is_tag else "",
+            f"condition-{at}-field": prefix or one.field,
+            f"condition-{at}-key": one.field.removeprefix(prefix) if prefix else "",
             f"condition-{at}-operator": one.operator,
             f"condition-{at}-values": "\n".join(one.values),
         }

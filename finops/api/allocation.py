@@ -24,12 +24,13 @@ from finops.queries.allocation import chargebacks as statements
 from finops.queries.allocation.preview import previewed
 from finops.queries.allocation.rules import standing
 from finops.queries.allocation.showback import month_of, months, showback
-from finops.queries.filters import FilterError, today
+from finops.queries.allocation.statement_conversion import InOne, in_one, subtotal
+from finops.queries.filters import FilterError, Filters, today
 
 from . import allocation_shapes as shapes
 from .base import Api, told
 from .budgets import STALE
-from .parameters import FILTERS, only, read_filters, refuse, text_of, text_parameter
+from .parameters import CONVERT, FILTERS, only, read_filters, refuse, text_of, text_parameter
 from .people import body_of
 
 READ, READ_BILLS = "finops.view_spend", "finops.view_bills"
@@ -123,7 +124,7 @@ class OneAllocationRule(Api):
                 actions.place(rule, position, by=request.user, via="api")
         return with_revision(self.answer(shapes.AllocationRuleShape, seen(int(pk))))
 
-    @told("Remove a rule; what it took is Unallocated again", None, status=204,
+    @told("Remove a rule; what it took is where it was before", None, status=204,
           name="allocation_rule_remove", group="Allocation")  # fmt: skip
     def delete(self, request: Request, pk: str) -> Response:
         with sound():
@@ -138,18 +139,20 @@ class Unallocated(Api):
     @told(
         "What no rule takes, and what a rule could not split; over all projects",
         shapes.UnallocatedShape,
-        parameters=FILTERS,
+        parameters=[*FILTERS, CONVERT],
         name="allocation_unallocated",
         group="Allocation",
     )
     def get(self, request: Request) -> Response:
-        filters = read_filters(request)
+        filters = read_filters(request, "convert")
         covered, found = buckets.coverage(filters), buckets.bucket(filters)
         names = buckets.GROUPS
         answer = {
             "start": filters.start,
             "end": filters.end,
             "currency": found.currency,
+            "conversion": covered.table.conversion,
+            "others": covered.table.others,
             "as_of": found.as_of,
             "total": covered.total,
             "unallocated": covered.unallocated,
@@ -173,18 +176,31 @@ class ShowbackView(Api):
             MONTH,
             text_parameter("team", "Only projects of this team."),
             text_parameter("project", "Only this project's slug."),
+            CONVERT,
         ],
         name="showback",
         group="Allocation",
     )
     def get(self, request: Request) -> Response:
-        only(request, "month", "team", "project")
+        only(request, "month", "team", "project", "convert")
         month = asked_month(request) or months(1)[0]
-        found = showback(request.user, month, text_of(request, "team"), text_of(request, "project"))
+        found = showback(
+            request.user,
+            month,
+            text_of(request, "team"),
+            text_of(request, "project"),
+            asked_currency(request),
+        )
         lines = [
             {**line_of(line), "rule": line.rule.name if line.rule else ""} for line in found.lines
         ]
-        answer = {"month": month, "as_of": found.as_of, "rows": found.rows, "lines": lines}
+        answer = {
+            "month": month,
+            "conversion": found.conversion,
+            "as_of": found.as_of,
+            "rows": found.rows,
+            "lines": lines,
+        }
         return self.answer(shapes.ShowbackShape, answer)
 
 
@@ -228,13 +244,21 @@ class Chargebacks(Api):
 class OneChargeback(Api):
     permissions = {"GET": READ}
 
-    @told("One statement, with the lines of the projects one may see", shapes.OneChargebackShape,
-          name="chargeback", group="Allocation")  # fmt: skip
+    @told(
+        "One statement, with the lines of the projects one may see",
+        shapes.OneChargebackShape,
+        parameters=[
+            text_parameter("convert", "Amounts in this currency too, at the month's last rate.")
+        ],
+        name="chargeback",
+        group="Allocation",
+    )
     def get(self, request: Request, pk: str) -> Response:
-        only(request)
+        only(request, "convert")
+        to = asked_currency(request)
         for found in statements.statements(request.user):
             if found.pk == int(pk):
-                return self.answer(shapes.OneChargebackShape, header(request, found))
+                return self.answer(shapes.OneChargebackShape, header(request, found, to))
         raise Problem(404, "There is no such statement that you may see.")
 
 
@@ -284,16 +308,36 @@ def line_of(line: Any) -> dict[str, Any]:
     return {name: getattr(line, name) for name in names}
 
 
-def header(request: Request, one: Chargeback) -> dict[str, Any]:
+def header(request: Request, one: Chargeback, to: str = "") -> dict[str, Any]:
     names = ("pk", "month", "number", "kind", "as_of", "rules_digest", "book_version", "note")
     lines = statements.lines_of(request.user, one)
+    found = in_one(lines, one.month, to) if to else None
+    converted = found.lines if found else {}
     return {
         **{name: getattr(one, name) for name in names},
         "closed_at": one.closed_at,
         "closed_by": one.closed_by.username,
         "rules": statements.rules_of(request.user, one, lines),
-        "lines": [{**line_of(line), "rule": line.rule_name} for line in lines],
+        "lines": [
+            {**line_of(line), "rule": line.rule_name, "converted": converted.get(line.pk)}
+            for line in lines
+        ],
+        "totals": statements.totals(lines),
+        "by_project": [subtotal_of(one, found) for one in statements.by_project(lines)],
+        "by_team": [subtotal_of(one, found) for one in statements.by_team(lines)],
     }
+
+
+def subtotal_of(one: statements.Subtotal, found: InOne | None) -> dict[str, Any]:
+    names = ("project", "team", "amount", "reconciled", "currency")
+    converted = subtotal(found, one.lines) if found else None
+    return {**{name: getattr(one, name) for name in names}, "converted": converted}
+
+
+def asked_currency(request: Request) -> str:
+    found, errors = Filters.parse(request.query_params, request.user)
+    refuse([error for error in errors if error.field == "convert"])
+    return found.convert
 
 
 def asked_month(request: Request) -> date | None:

@@ -19,10 +19,11 @@ from finops.costing.allocating import ONE, OPERATORS, ORIGINS, SPLITS
 from finops.models.allocation import PARTS, STATEMENTS
 
 from .budget_shapes import Known
-from .shapes import Instant, Money
+from .shapes import CONVERSION, ConversionShape, Instant, Money, PerCurrency
 
 FIELD = "provider, service, sku, account, sub_account, region, resource, charge_category or"
-FIELD += " tag:KEY of a bill; pool, model, hardware or provider of hardware."
+FIELD += " tag:KEY of a bill; pool, model, hardware or provider of hardware; project, service,"
+FIELD += " provider, model, user, key or label:KEY of requests."
 
 
 class AllocationConditionShape(Known):
@@ -59,7 +60,9 @@ class AllocationRuleShape(Serializer):
 class AllocationRuleListShape(Serializer):
     data = AllocationRuleShape(many=True)
     next = CharField(allow_null=True)
-    waiting = IntegerField(help_text="Bills and days of pools that the rules are yet applied to.")
+    waiting = IntegerField(
+        help_text="Bills, and days of pools and of requests, that the rules are yet applied to."
+    )
 
 
 class AllocationRuleRequest(Serializer):
@@ -104,8 +107,8 @@ class AllocationMovedShape(Serializer):
 
 class AllocationMetShape(Serializer):
     provider = CharField()
-    service = CharField(help_text="Of hardware: the pool.")
-    sku = CharField(help_text="Of hardware: the model.")
+    service = CharField(help_text="Of hardware: the pool; of requests: the project that sent them.")
+    sku = CharField(help_text="Of hardware and requests: the model.")
     taken_from = CharField(help_text="The rule that takes it now; empty: none does.")
     lines = IntegerField()
     cost = Money()
@@ -117,7 +120,9 @@ class AllocationPreviewShape(Serializer):
     start = DateField()
     end = DateField(help_text="The day after the last one.")
     sentences = ListField(child=CharField())
-    lines = IntegerField()
+    lines = IntegerField(help_text="Lines of bills, quarter hours of hardware, or requests.")
+    gone = IntegerField(help_text="Days of which requests are not kept any more; none is moved.")
+    unread = IntegerField(help_text="Days, the oldest, with too many requests for a test.")
     moved = AllocationMovedShape(many=True)
     met = AllocationMetShape(many=True)
 
@@ -142,7 +147,9 @@ class AllocationHeldShape(Serializer):
 class UnallocatedShape(Serializer):
     start = DateField()
     end = DateField()
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
+    others = PerCurrency()
     as_of = Instant(allow_null=True)
     total = Money(help_text="All spend of the period.")
     unallocated = Money()
@@ -155,7 +162,7 @@ class ShowbackRowShape(Serializer):
     project = CharField(source="project.slug")
     team = CharField()
     currency = CharField()
-    parts = DictField(child=Money(), help_text="usage, bill, hardware and shared.")
+    parts = DictField(child=Money(), help_text="usage, requests, bill, hardware and shared.")
     total = Money()
     reconciled = Money(help_text="The part of it from complete bills.")
     provisional = BooleanField()
@@ -174,6 +181,7 @@ class ShowbackLineShape(Serializer):
 
 class ShowbackShape(Serializer):
     month = DateField()
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     as_of = Instant(allow_null=True)
     rows = ShowbackRowShape(many=True)
     lines = ShowbackLineShape(many=True)
@@ -198,8 +206,42 @@ class ChargebackListShape(Serializer):
     next = CharField(allow_null=True)
 
 
+class ConvertedLineShape(Serializer):
+    """An amount of a statement in another currency; the statement keeps its own."""
+
+    currency = CharField()
+    amount = Money()
+    rate = Money()
+    rate_day = DateField(help_text="The month's last day, or the last before it with a rate.")
+
+
+class ChargebackLineShape(ShowbackLineShape):
+    converted = ConvertedLineShape(
+        allow_null=True, help_text="null unless `convert` is given and there is a rate."
+    )
+
+
+class ChargebackTeamShape(Serializer):
+    """What the lines of one team come to, in one currency."""
+
+    team = CharField(help_text="Empty: projects without one.")
+    amount = Money()
+    reconciled = Money()
+    currency = CharField()
+    converted = ConvertedLineShape(
+        allow_null=True, help_text="null unless `convert` is given and there is a rate."
+    )
+
+
+class ChargebackProjectShape(ChargebackTeamShape):
+    project = CharField(source="project.slug")
+
+
 class OneChargebackShape(ChargebackShape):
-    lines = ShowbackLineShape(many=True)
+    lines = ChargebackLineShape(many=True)
+    totals = PerCurrency(help_text="Of these lines; never added across currencies.")
+    by_project = ChargebackProjectShape(many=True)
+    by_team = ChargebackTeamShape(many=True, help_text="Of the projects one may see.")
 
 
 class ChargebackRequest(Serializer):

@@ -8,31 +8,39 @@ the last digit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from functools import reduce
+from typing import TypeVar
 
 from finops.money import CONTEXT, SCALE
+
+Key = TypeVar("Key", bound=Hashable)
 
 ZERO = Decimal(0)
 HUNDRED = Decimal(100)
 
-BILL, HARDWARE = "bill", "hardware"
-ORIGINS = (BILL, HARDWARE)
+BILL, HARDWARE, REQUESTS = "bill", "hardware", "requests"
+ORIGINS = (BILL, HARDWARE, REQUESTS)
 
 ONE, EVEN, SHARE, USAGE, TELEMETRY = "one", "even", "share", "usage", "telemetry"
 SPLITS = (ONE, EVEN, SHARE, USAGE, TELEMETRY)
 MEASURED = (USAGE, TELEMETRY)
-"""Splits whose weights come from the day; the others are what the rule says."""
+"""Splits whose weights come from the day; the others are what the rule says.
+
+Not of requests: their sender knows what they cost together, and from one part of a split by usage
+could compute what another project used."""
 
 IS, IS_NOT, STARTS, CONTAINS, PRESENT, MISSING = (
     "is", "is_not", "starts_with", "contains", "present", "missing",
 )  # fmt: skip
 OPERATORS = (IS, IS_NOT, STARTS, CONTAINS, PRESENT, MISSING)
 WITHOUT_VALUES = (PRESENT, MISSING)
-TAG = "tag:"
+TAG, LABEL = "tag:", "label:"
+KEYED = {BILL: TAG, REQUESTS: LABEL}
+"""Fields that name a key of their own, as `tag:team` of a bill and `label:team` of a request."""
 
 FIELDS = {
     BILL: (
@@ -40,8 +48,9 @@ FIELDS = {
         "charge_category",
     ),
     HARDWARE: ("pool", "model", "hardware", "provider"),
+    REQUESTS: ("project", "service", "provider", "model", "user", "key"),
 }  # fmt: skip
-"""What a rule may look at; of a bill also each tag, as `tag:team`."""
+"""What a rule may look at, beside what is in `KEYED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,8 @@ class Rule:
     """(project, percent of a fixed share). None at all: every project with a weight."""
     first_day: date | None = None
     last_day: date | None = None
+    read_from: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    """Label that a condition names → attributes of a request that say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +109,24 @@ def parts_of(amount: Decimal, weights: Mapping[int, Decimal]) -> dict[int, Decim
     parts: dict[int, Decimal] = {}
     left = amount
     for project, weight in shares[:-1]:
-        part = CONTEXT.divide(CONTEXT.multiply(amount, weight), total)
-        parts[project] = part.quantize(SCALE, ROUND_DOWN, CONTEXT)
+        parts[project] = part_of(amount, weight, total)
         left = CONTEXT.subtract(left, parts[project])
     if shares:
         parts[shares[-1][0]] = left
     return parts
+
+
+def within(costs: Mapping[Key, Decimal], most: Decimal) -> dict[Key, Decimal]:
+    """The costs, made smaller in proportion where together they are more than `most`."""
+    total = reduce(CONTEXT.add, costs.values(), ZERO)
+    if total <= most:
+        return dict(costs)
+    return {key: part_of(cost, most, total) for key, cost in costs.items()}
+
+
+def part_of(amount: Decimal, weight: Decimal, total: Decimal) -> Decimal:
+    part = CONTEXT.divide(CONTEXT.multiply(amount, weight), total)
+    return part.quantize(SCALE, ROUND_DOWN, CONTEXT)
 
 
 def in_one_unit(found: Mapping[str, Mapping[int, Decimal]], preferred: str) -> Weights:
@@ -123,5 +146,6 @@ def in_one_unit(found: Mapping[str, Mapping[int, Decimal]], preferred: str) -> W
 
 def digest(rules: Iterable[Rule]) -> str:
     """Of the rules in their order: another digest may land charges elsewhere."""
-    said = "\n".join(repr(rule) for rule in rules)
+    # Only where there are labels, so that other rules are known by the digest they always had.
+    said = "\n".join(repr(rule) + (repr(rule.read_from) * bool(rule.read_from)) for rule in rules)
     return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
 """Rules that say whose a charge is, what they landed, and the statements frozen from that.
 
-What landed is recomputable from bills, hardware and rules, and stands *beside* the raw charges: a
-row moves an amount from Unallocated to a project, so the sum of all projects cannot change. A
+What landed is recomputable from bills, hardware, requests and rules, and stands *beside* the raw
+charges: a row moves an amount to a project from where it stood, so the sum of all projects cannot
+change. Of requests it is kept when they themselves are gone. A
 statement is never edited: what a restatement changes later is a statement of its own.
 """
 
@@ -14,12 +15,12 @@ from ingest.models.bills import BillLine
 from ingest.models.fields import finite_decimal, finite_float, money, one_of
 
 STATEMENTS = ("statement", "adjustment")
-PARTS = ("usage", "bill", "hardware", "shared")
+PARTS = ("usage", "requests", "bill", "hardware", "shared")
 
 
 class AllocationRule(models.Model):
     name = models.CharField(max_length=100)
-    origin = models.CharField(max_length=10, help_text="bill or hardware")
+    origin = models.CharField(max_length=10, help_text="bill, hardware or requests")
     position = models.PositiveIntegerField(help_text="The first that meets a charge takes it.")
     conditions = models.JSONField(
         default=list, help_text="[{field, operator, values}]; all of them must hold."
@@ -78,11 +79,14 @@ class AllocationTarget(models.Model):
 
 
 class Landing(models.Model):
-    """By which rules, and by which use of the day, a bill's period or a pool's day was landed."""
+    """By which rules, and by which use of the day, a bill's period or a pool's day was landed.
+
+    Of requests: the day of the project that sent them.
+    """
 
     pk = models.CompositePrimaryKey("origin", "owner_id", "day")
     origin = models.TextField()
-    owner_id = models.BigIntegerField(help_text="The bill's period, or the pool.")
+    owner_id = models.BigIntegerField(help_text="The bill's period, pool or project.")
     day = models.DateField(help_text="The billing month, or the day.")
     rules = models.TextField(help_text="Digest of the rules.")
     inputs = models.TextField(help_text="What else it came from, as of then.")
@@ -148,6 +152,36 @@ class LandedHardware(models.Model):
         constraints = [
             *finite_decimal("landed_hardware", "allocated"),
             *finite_float("landed_hardware", "requests"),
+        ]
+
+
+class LandedUsage(models.Model):
+    """Part of a `CostDay` row that a rule moved from the project that sent the requests.
+
+    One row is both sides of the move: `project` has the amount, `sender` has it no more.
+    """
+
+    sender = models.ForeignKey("ingest.Project", on_delete=models.PROTECT, related_name="+")
+    day = models.DateField()
+    service = models.TextField()
+    kind = models.TextField()
+    provider = models.TextField()
+    model = models.TextField()
+    tier = models.TextField()
+    input_band = models.IntegerField()
+    currency = models.TextField()
+    project = models.ForeignKey("ingest.Project", on_delete=models.PROTECT, related_name="+")
+    rule = models.ForeignKey(AllocationRule, on_delete=models.PROTECT, related_name="+")
+    cost = money()
+    list_cost = money(null=True, help_text="At list prices; null: unknown.")
+
+    class Meta:
+        indexes = [models.Index(fields=["day", "sender"], name="landed_usage_day")]
+        constraints = [
+            *finite_decimal("landed_usage", "cost", "list_cost"),
+            models.CheckConstraint(
+                condition=~Q(project=models.F("sender")), name="landed_usage_moves"
+            ),
         ]
 
 

@@ -6,86 +6,52 @@ charged. Whole covered days are left out of the daily costs; a day that a bill c
 filled from quarter hours, so no dollar is counted twice and none is lost.
 
 Bills and hardware belong to nobody by themselves: they stand under Unallocated. What rules of
-allocation landed on a project is *moved* there: one row gives it to the project, another takes it
-from Unallocated, so the sum over projects is the total, whatever the rules say. Usage alone is
-shown as it was used: there nothing is moved.
+allocation landed on a project is *moved* there, and so is the cost of requests that rules take from
+the project that sent them: see `book_moved`. Usage alone is shown as it was used: there nothing is
+moved.
 
 Knows tables and access. Refuses to interpret: rows leave here as sums per key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+from . import book_moved
+from .book_columns import (
+    BILL,
+    HARDWARE,
+    MATCHED,
+    NO_VOLUMES,
+    UNKNOWN_VOLUMES,
+    USAGE,
+    USAGE_COSTS,
+    VOLUMES,
+    WHO,
+    hardware_counted,
+    hardware_source,
+    keys_of,
+    narrowed,
+    ordinals,
+    usage_counted,
+)
+from .book_columns import COSTS as COSTS
+from .book_columns import IDLE as IDLE
+from .book_columns import NOT_ON_BILL as NOT_ON_BILL
+from .book_columns import SHARED as SHARED
+from .book_columns import UNBILLED as UNBILLED
+from .book_columns import usage_in_scope as usage_in_scope
 from .book_coverage import REQUEST_KINDS as REQUEST_KINDS
 from .book_coverage import Coverage, coverage
 from .book_coverage import believed as believed
 from .book_coverage import parameters as parameters
 from .book_coverage import rows as rows
 from .filters import Filters
-
-IDLE = "(idle)"
-SHARED = "(shared hardware)"
-UNBILLED = "(not billed)"
-NOT_ON_BILL = "(not on the bill)"
-
-USAGE = {
-    "project": "c.project_id::text",
-    "provider": "c.provider",
-    "model": "c.model",
-    "service": "c.service",
-    "kind": "c.kind",
-    "tier": "c.tier",
-    "sku": f"'{UNBILLED}'",
-    "origin": "'usage'",
-    "user": "c.user_id",
-    "rule": "''",
-}
-HARDWARE = {
-    "project": "(SELECT id::text FROM unclaimed)",
-    "provider": "l.provider",
-    "model": f"CASE WHEN q.model = '' THEN '{IDLE}' ELSE q.model END",
-    "service": f"'{SHARED}'",
-    "kind": f"'{SHARED}'",
-    "tier": f"'{SHARED}'",
-    "sku": "l.hardware",
-    "origin": "'hardware'",
-    "user": f"'{SHARED}'",
-    "rule": "''",
-}
-BILL = {
-    "project": "(SELECT id::text FROM unclaimed)",
-    "provider": "coalesce(m.usage_provider, d.provider)",
-    # A bill knows no models, but what a model's provider charges for is named by its SKU.
-    "model": "CASE WHEN m.usage_provider <> '' AND d.sku <> '' THEN d.sku"
-    f" ELSE '{NOT_ON_BILL}' END",
-    "service": "d.service",
-    "kind": f"'{NOT_ON_BILL}'",
-    "tier": f"'{NOT_ON_BILL}'",
-    "sku": "d.sku",
-    "origin": "'bill'",
-    "user": f"'{NOT_ON_BILL}'",
-    "rule": "''",
-}
-MOVED_BILL = BILL | {"project": "d.project_id::text", "rule": "coalesce(d.rule_id::text, '')"}
-MOVED_HARDWARE = HARDWARE | {
-    "project": "q.project_id::text",
-    "rule": "coalesce(q.rule_id::text, '')",
-}
-"""Each part's column for each thing that rows are grouped or filtered by."""
-
-USAGE_COSTS = {"list": "c.list_cost"}
-"""Of priced usage it is known what was paid, and often what the list asks; see docs/prices.md."""
-
-COSTS = {
-    "effective": "d.effective_cost",
-    "billed": "d.billed_cost",
-    "list": "d.list_cost",
-    "contracted": "d.contracted_cost",
-}
+from .weeks import weeks_and_days
 
 MEASURES = (
     "cost",
@@ -121,25 +87,6 @@ edges AS MATERIALIZED (
         AS w (provider, first, last))"""
 
 
-def _narrowed(columns: dict[str, str], filters: Filters) -> str:
-    """AND-ed conditions for the filters that are set; names come from the tables above."""
-    conditions = [
-        f"AND {columns[name]} = ANY(%({name})s::text[])"
-        for name in ("provider", "model", "service")
-        if getattr(filters, f"{name}s")
-    ]
-    return " ".join(conditions)
-
-
-def _owned(filters: Filters) -> str:
-    return "" if filters.project_ids is None else "AND c.project_id = ANY(%(project_ids)s)"
-
-
-def usage_in_scope(filters: Filters) -> str:
-    """AND-ed conditions for rows of usage under the alias `c`; values come from `parameters`."""
-    return f"{_owned(filters)} {_narrowed(USAGE, filters)}"
-
-
 def _shared_in_scope(filters: Filters) -> str:
     """Bills and hardware belong to the unallocated project, and to who sees the organisation."""
     if not filters.bills:
@@ -159,16 +106,19 @@ def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -
             "c.at >= %(start_at)s AND c.at < %(end_at)s",
         ),
     }[step or "day"]
-    if "user" in keys:
-        table = "finops_usercostday"
-        within += " AND c.user_id = ANY(%(users)s::text[])"
-    counted = "true"
-    if is_covered:
-        counted = """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = c.provider
-        AND c.day >= w.first AND c.day < w.last)"""
+    for who in set(keys) & set(WHO):
+        table, column = WHO[who]
+        if _goes_by_weeks(filters, keys, step):
+            table, within = USERS_BY_WEEK, "true"
+        within += f" AND {column} = ANY(%(users)s::text[])"
+    if filters.split_label and (filters.labels or "label" in keys):
+        table, column = WHO["label"]
+        within += " AND c.label = %(label)s"
+        within += f" AND {column} = ANY(%(labels)s::text[])" if filters.labels else ""
+    counted = usage_counted(is_covered)
     cost = USAGE_COSTS.get(filters.metric, "c.cost")
     return f"""
-SELECT {_keys(USAGE, keys, time_column if step else None)}, c.currency,
+SELECT {keys_of(USAGE, keys, time_column if step else None)}, c.currency,
     sum({cost}) FILTER (WHERE {counted}) AS cost, 0::numeric AS reconciled,
     sum(c.cost) AS usage_cost, sum(c.cost) AS api_cost, 0::numeric AS hardware_cost,
     {VOLUMES},
@@ -176,35 +126,30 @@ SELECT {_keys(USAGE, keys, time_column if step else None)}, c.currency,
     0::float8 AS answered
 FROM {table} c
 WHERE {within} {usage_in_scope(filters)}
-GROUP BY {_ordinals(keys, step)}"""
+GROUP BY {ordinals(keys, step)}"""
 
 
-VOLUMES = """
-    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)), 0) AS requests,
-    sum(c.tokens) AS tokens,
-    coalesce(sum(c.priced_spans) FILTER (WHERE c.kind = ANY(%(kinds)s)), 0) AS priced_requests,
-    coalesce(sum(c.tokens - c.unpriced_tokens) FILTER (WHERE c.currency <> ''), 0)
-        AS priced_tokens,
-    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)
-        AND lower(c.provider) IN (SELECT provider FROM pools)), 0) AS pool_requests,
-    coalesce(sum(c.tokens) FILTER (WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)
-        AS pool_tokens,
-    sum(c.unpriced_spans) AS unpriced_spans,
-    sum(c.unpriced_tokens) AS unpriced_tokens,
-    sum(c.unknown_spans) AS unknown_spans"""
-"""A pool is paid by the hour: its spans have no price of their own, and none is missing."""
+def _goes_by_weeks(filters: Filters, keys: Sequence[str], step: str) -> bool:
+    """Figures of users over a range. Of list prices rows are counted, so they stay days."""
+    return "user" in keys and not step and filters.metric not in USAGE_COSTS
 
-NO_VOLUMES = """
-    0::bigint AS requests, 0::bigint AS tokens, 0::bigint AS priced_requests,
-    0::bigint AS priced_tokens, 0::bigint AS pool_requests, 0::bigint AS pool_tokens,
-    0::bigint AS unpriced_spans, 0::bigint AS unpriced_tokens, 0::bigint AS unknown_spans"""
 
-UNKNOWN_VOLUMES = """
-    NULL::bigint AS requests, NULL::bigint AS tokens, NULL::bigint AS priced_requests,
-    NULL::bigint AS priced_tokens, NULL::bigint AS pool_requests, NULL::bigint AS pool_tokens,
-    NULL::bigint AS unpriced_spans, NULL::bigint AS unpriced_tokens,
-    NULL::bigint AS unknown_spans"""
-"""Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
+_OF_USERS = (
+    "day, user_id, project_id, service, kind, provider, model, tier, currency, cost, spans, tokens,"
+    " priced_spans, unpriced_spans, unpriced_tokens, unknown_spans"
+)
+USERS_BY_WEEK = f"""(
+    SELECT {_OF_USERS} FROM finops_usercostweek WHERE day = ANY(%(weeks)s::date[])
+    UNION ALL SELECT {_OF_USERS} FROM finops_usercostday WHERE day = ANY(%(other_days)s::date[])
+)"""
+"""A fifth of the rows that the days have."""
+
+
+def _weeks(filters: Filters, covered: Coverage) -> dict[str, list[date]]:
+    """A week that a bill covers in part goes by days."""
+    edges = [edge for window in covered.days for edge in (window.start, window.end)]
+    weeks, other_days = weeks_and_days(filters.start, filters.end, edges)
+    return {"weeks": weeks, "other_days": other_days}
 
 
 def _unlisted(filters: Filters, counted: str) -> str:
@@ -218,75 +163,35 @@ def _usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
     """What a bill leaves of a day it covers in part. Volumes are in the daily rows already."""
     cost = USAGE_COSTS.get(filters.metric, "c.cost")
     return f"""
-SELECT {_keys(USAGE, keys, "(c.at AT TIME ZONE %(zone)s)::date" if step else None)}, c.currency,
+SELECT {keys_of(USAGE, keys, "(c.at AT TIME ZONE %(zone)s)::date" if step else None)}, c.currency,
     sum({cost}), 0::numeric, 0::numeric, 0::numeric, 0::numeric, {NO_VOLUMES},
     {_unlisted(filters, "true")}, 0::float8, 0::float8
 FROM edges w JOIN finops_costquarter c
     ON c.provider = w.provider AND c.at >= w.first AND c.at < w.last
 WHERE true {usage_in_scope(filters)}
-GROUP BY {_ordinals(keys, step)}"""
+GROUP BY {ordinals(keys, step)}"""
 
 
 def _hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
     """What pools cost by the hour, minus the instants that a bill of their provider covers."""
-    time_column = _hardware_point(step)
-    counted = _hardware_counted(is_covered)
+    source = hardware_source(step, is_covered)
+    counted = hardware_counted(is_covered)
     return f"""
-SELECT {_keys(HARDWARE, keys, time_column)}, q.currency,
+SELECT {keys_of(HARDWARE, keys, source.point)}, q.currency,
     sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated), 0::numeric,
     sum(q.allocated), {NO_VOLUMES}, 0::bigint,
-    coalesce(900 * sum(l.gpu_count) FILTER (WHERE q.model = '' AND q.allocated IS NULL), 0)::float8,
+    coalesce(900 * sum(l.gpu_count * {source.unpriced_quarters}), 0)::float8,
     coalesce(sum(q.requests), 0)::float8
-FROM finops_poolquarter q JOIN ingest_pool l ON l.id = q.pool_id
-WHERE q.at >= %(start_at)s AND q.at < %(end_at)s
-    {_shared_in_scope(filters)} {_narrowed(HARDWARE, filters)}
-GROUP BY {_ordinals(keys, step)}"""
-
-
-def _moved_hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
-    """What rules took from Unallocated, and gave to projects, of what pools cost."""
-    columns = MOVED_HARDWARE
-    counted = _hardware_counted(is_covered)
-    return f"""
-SELECT {_keys(columns, keys, _hardware_point(step))}, q.currency,
-    sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated),
-    0::numeric, sum(q.allocated), {NO_VOLUMES}, 0::bigint, 0::float8,
-    coalesce(sum(q.requests), 0)::float8
-FROM finops_landedhardware q JOIN ingest_pool l ON l.id = q.pool_id
-WHERE q.at >= %(start_at)s AND q.at < %(end_at)s
-    {_moved_in_scope(filters, "q.project_id")} {_narrowed(columns, filters)}
-GROUP BY {_ordinals(keys, step)}"""
-
-
-def _hardware_point(step: str) -> str | None:
-    return {
-        "": None,
-        "day": "(q.at AT TIME ZONE %(zone)s)::date",
-        "hour": "date_trunc('hour', q.at)",
-    }[step]
-
-
-def _hardware_counted(is_covered: bool) -> str:
-    """Hardware that a bill of its provider covers is on that bill."""
-    if not is_covered:
-        return "true"
-    return """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = l.provider
-        AND (q.at AT TIME ZONE %(zone)s)::date >= w.first
-        AND (q.at AT TIME ZONE %(zone)s)::date < w.last)
-        OR EXISTS (SELECT FROM edges w WHERE w.provider = l.provider
-        AND q.at >= w.first AND q.at < w.last)"""
-
-
-def _moved_in_scope(filters: Filters, owner: str) -> str:
-    if not filters.bills:
-        return "AND false"
-    return "" if filters.project_ids is None else f"AND {owner} = ANY(%(project_ids)s)"
+FROM {source.paid} q JOIN ingest_pool l ON l.id = q.pool_id
+WHERE {source.within}
+    {_shared_in_scope(filters)} {narrowed(HARDWARE, filters)}
+GROUP BY {ordinals(keys, step)}"""
 
 
 def _bills(filters: Filters, keys: Sequence[str], step: str) -> str:
     cost = COSTS[filters.metric]
     return f"""
-SELECT {_keys(BILL, keys, "d.day" if step else None)}, d.currency,
+SELECT {keys_of(BILL, keys, "d.day" if step else None)}, d.currency,
     sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric, {UNKNOWN_VOLUMES},
     coalesce(sum(d.lines) FILTER (WHERE {cost} IS NULL), 0)::bigint, 0::float8, 0::float8
 FROM ingest_billday d
@@ -294,44 +199,8 @@ JOIN ingest_deliveryperiod p ON p.id = d.period_id
 JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
 {MATCHED}
 WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
-    {_shared_in_scope(filters)} {_narrowed(BILL, filters)}
-GROUP BY {_ordinals(keys, step)}"""
-
-
-def _moved_bills(filters: Filters, keys: Sequence[str], step: str) -> str:
-    """What rules took from Unallocated, and gave to projects, of bills."""
-    columns, cost = MOVED_BILL, COSTS[filters.metric]
-    return f"""
-SELECT {_keys(columns, keys, "d.day" if step else None)}, d.currency,
-    sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric,
-    {UNKNOWN_VOLUMES}, sum(d.unknown_{filters.metric})::bigint, 0::float8, 0::float8
-FROM finops_landedbill d
-JOIN ingest_deliveryperiod p ON p.id = d.period_id
-JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
-{MATCHED}
-WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
-    {_moved_in_scope(filters, "d.project_id")} {_narrowed(columns, filters)}
-GROUP BY {_ordinals(keys, step)}"""
-
-
-MATCHED = """LEFT JOIN (
-    -- Two providers may share one bill service; its lines then carry the first name.
-    SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
-    FROM finops_billmatch GROUP BY 1, 2
-) m ON m.bill_provider = d.provider AND m.bill_service = d.service"""
-
-
-def _keys(columns: dict[str, str], keys: Sequence[str], point: str | None) -> str:
-    chosen = [f"{columns[key]} AS k{place}" for place, key in enumerate(keys)]
-    if point:
-        chosen.append(f"{point} AS point")
-    return ", ".join(chosen) if chosen else "0 AS k0"
-
-
-def _ordinals(keys: Sequence[str], step: str) -> str:
-    """Positions of the key columns and the currency behind them; one dummy when there is none."""
-    count = max(1, len(keys) + bool(step)) + 1
-    return ", ".join(str(place) for place in range(1, count + 1))
+    {_shared_in_scope(filters)} {narrowed(BILL, filters)}
+GROUP BY {ordinals(keys, step)}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,16 +222,35 @@ class Split:
     by_time: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How much of the book a page shows: what it does not show is not summed."""
+
+    measures: tuple[str, ...] = MEASURES
+    named: tuple[tuple[str, ...], ...] | None = None
+    """The keys of the groups with rows of their own; all others are summed as `OTHER`."""
+
+
+EVERYTHING = Asked()
+OTHER = "(other)"
+
+
 def sums(
-    filters: Filters, splits: Sequence[Split], step: str = "day", users: Sequence[str] = ()
+    filters: Filters,
+    splits: Sequence[Split],
+    step: str = "day",
+    users: Sequence[str] = (),
+    asked: Asked = EVERYTHING,
+    covered: Coverage | None = None,
 ) -> list[list[Sum]]:
     """The scope, split in each of these ways, in one pass: `result[i]` answers `splits[i]`.
 
-    With the key `user`, usage is that of `users` alone: see `by_user`.
+    With the key `user`, or `label`, usage is that of `users` alone: see `by_user`. `covered` is
+    what bills cover of this scope, where that is known already.
     """
     keys = tuple(dict.fromkeys(key for split in splits for key in split.keys))
     stepped = step if any(split.by_time for split in splits) else ""
-    covered = coverage(filters)
+    covered = covered or coverage(filters)
     parts = _parts(filters, keys, stepped, covered)
     columns = [*keys, *(["point"] if stepped else [])] or ["nothing"]
     names = {column: f"c{place}" for place, column in enumerate(columns)}
@@ -376,16 +264,23 @@ def sums(
         int("".join("0" if column in own else "1" for column in columns), base=2) for own in kept
     ]
     listed = ", ".join(names.values())
+    source = f"({' UNION ALL '.join(parts)}) AS parts ({listed}, currency, {', '.join(MEASURES)})"
+    if asked.named is not None:
+        source = _others_as_one(source, [names[key] for key in keys], stepped, asked.measures)
+    totals = ", ".join(f"sum({name})" for name in asked.measures)
     sql = f"""{CONTEXT}
-SELECT grouping({listed}), {listed}, currency, {", ".join(f"sum({name})" for name in MEASURES)}
-FROM ({" UNION ALL ".join(parts)}) AS parts ({", ".join((listed, "currency", *MEASURES))})
+SELECT grouping({listed}), {listed}, currency, {totals}
+FROM {source}
 GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in sets)})"""
     answers: list[list[Sum]] = [[] for _ in splits]
-    for mask, *row in rows(sql, parameters(filters, covered) | {"users": list(users)}):
+    given = parameters(filters, covered) | {"users": list(users)} | _weeks(filters, covered)
+    for place in range(len(keys)):
+        given[f"named{place}"] = [named[place] for named in asked.named or ()]
+    for mask, *row in rows(sql, given):
         found = dict(zip(columns, row, strict=False))
         currency, measures = (
             row[len(columns)],
-            dict(zip(MEASURES, row[len(columns) + 1 :], strict=True)),
+            dict(zip(asked.measures, row[len(columns) + 1 :], strict=True)),
         )
         for place, split in enumerate(splits):
             if masks[place] == mask:
@@ -395,25 +290,67 @@ GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in sets)})"""
     return answers
 
 
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many rows of the book a day has in one currency, and what they come to."""
+
+    day: date
+    currency: str
+    count: int
+    cost: Decimal
+
+
+def counted(
+    filters: Filters,
+    keys: tuple[str, ...],
+    telling: Sequence[str],
+    only: Mapping[str, str],
+    covered: Coverage,
+) -> list[DayCount]:
+    """The rows that `Split(keys, by_time=True)` has, where any of the measures `telling` is there.
+
+    `only` names the one value of some of the keys that is asked for.
+    """
+    listed = ", ".join([f"c{place}" for place in range(len(keys))] + ["point", "currency"])
+    chosen = [f"c{keys.index(name)} = %(only_{name})s" for name in only]
+    sql = f"""{CONTEXT}
+SELECT point, currency, count(*), coalesce(sum(cost), 0) FROM (
+    SELECT point, currency, sum(cost) AS cost
+    FROM ({" UNION ALL ".join(_parts(filters, keys, "day", covered))})
+        AS parts ({", ".join((listed, *MEASURES))})
+    WHERE {" AND ".join(chosen) or "true"}
+    GROUP BY {listed}
+    HAVING {" OR ".join(f"sum({name}) <> 0" for name in telling)}
+) AS lines GROUP BY point, currency"""
+    given = parameters(filters, covered) | {f"only_{name}": value for name, value in only.items()}
+    return [DayCount(*row) for row in rows(sql, given)]
+
+
+def _others_as_one(source: str, keys: list[str], step: str, measures: Sequence[str]) -> str:
+    """Groups that are not named have the same key."""
+    own = ", ".join(f"CASE WHEN n0 IS NULL THEN '{OTHER}' ELSE {key} END AS {key}" for key in keys)
+    rest = ", ".join([*([f"c{len(keys)}"] if step else []), "currency", *measures])
+    arrays = ", ".join(f"%(named{place})s::text[]" for place in range(len(keys)))
+    names = ", ".join(f"n{place}" for place in range(len(keys)))
+    same = " AND ".join(f"n{place} = {key}" for place, key in enumerate(keys))
+    return (
+        f"(SELECT {own}, {rest} FROM {source}"
+        f" LEFT JOIN unnest({arrays}) AS named ({names}) ON {same}) AS named_parts"
+    )
+
+
 def _parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
+    if filters.labels:
+        return [_usage(filters, keys, step, is_covered=False)]  # nothing else has labels
     parts = []
     if filters.basis in ("book", "usage"):
         parts.append(_usage(filters, keys, step, bool(covered.days)))
-        parts.append(_hardware(filters, keys, step, bool(covered.days)))
-    if covered.edges and "user" not in keys:
+        parts.append(_hardware(filters, keys, step, covered.of_pools))
+    if covered.edges and not set(keys) & set(WHO):
         parts.append(_usage_edges(filters, keys, step))
     if filters.basis in ("book", "bill"):
         parts.append(_bills(filters, keys, step))
-    if filters.basis != "usage" and _asks_whose(filters, keys):
-        parts.append(_moved_bills(filters, keys, step))
-        if filters.basis == "book":
-            parts.append(_moved_hardware(filters, keys, step, bool(covered.days)))
-    return parts
-
-
-def _asks_whose(filters: Filters, keys: tuple[str, ...]) -> bool:
-    """Over all projects what was moved adds up to nothing, and is not read."""
-    return filters.project_ids is not None or "project" in keys or "rule" in keys
+    return parts + book_moved.parts(filters, keys, step, covered)
 
 
 def days(start: date, end: date) -> list[date]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from ingest.models.owners import UNALLOCATED
+from ingest.models.owners import UNALLOCATED, Pool
 
 from .filters import Filters, midnight
 
@@ -38,6 +38,8 @@ class Coverage:
     """Accounting days `[start, end)` whose daily usage is left out."""
     edges: tuple[Window, ...] = ()
     """Instants `[start, end)` inside those days that no bill covers."""
+    of_pools: bool = False
+    """Whether any of these is what a pool of ours served, which is paid by the hour."""
 
 
 def coverage(filters: Filters) -> Coverage:
@@ -60,7 +62,8 @@ def coverage(filters: Filters) -> Coverage:
                     spans, midnight(first, filters.zone), midnight(last, filters.zone)
                 )
             )
-    return Coverage(tuple(days), tuple(edges))
+    of_pools = bool(days) and Pool.objects.filter(provider__in=list(covered)).exists()
+    return Coverage(tuple(days), tuple(edges), of_pools)
 
 
 def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
@@ -141,6 +144,8 @@ def parameters(filters: Filters, covered: Coverage = Coverage()) -> dict[str, An
         "provider": list(filters.providers),
         "model": list(filters.models),
         "service": list(filters.services),
+        "label": filters.split_label,
+        "labels": list(filters.labels),
         "day_provider": [window.provider for window in covered.days],
         "day_from": [window.start for window in covered.days],
         "day_to": [window.end for window in covered.days],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,9 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from finops.actions.allocation import landing
 from finops.actions.allocation import rules as actions
 from finops.allocation_forms import AllocationForm
+from finops.costing.allocating import BILL, ORIGINS, REQUESTS
 from finops.models import AllocationRule, Audit
 from finops.queries.allocation import bucket as buckets
 from finops.queries.allocation.preview import SHOWN, Preview, previewed
+from finops.queries.allocation.requests import reach
 from finops.queries.allocation.rules import standing
 from finops.queries.filters import today
 from finops.templatetags import words
@@ -49,7 +52,7 @@ def show(request: HttpRequest) -> HttpResponse:
         view,
         "finops/allocation.html",
         "Allocation",
-        lead="Whose the bills and the hardware are. The first rule that holds takes a charge.",
+        lead="Whose bills, hardware and requests are. The first rule that holds takes a charge.",
         actions=[
             Action("Write a rule", reverse("finops:allocation-new"), "plus", main=True)
             if may_manage
@@ -65,7 +68,20 @@ def show(request: HttpRequest) -> HttpResponse:
         rules=[(rule, at) for at, rule in enumerate(rules, 1)],
         may_manage=may_manage,
         waiting=landing.waiting(),
+        reach=reach_said(rules),
         history=history_table(history(), record_said),
+    )
+
+
+def reach_said(rules: Sequence[AllocationRule]) -> str:
+    """Empty when there is no rule over requests, or every request is still there."""
+    asked = any(rule.origin == REQUESTS and rule.is_on for rule in rules)
+    first = reach() if asked else None
+    if first is None:
+        return ""
+    return (
+        f"Rules over requests reach back to {words.day(first)}: older requests are not kept. What"
+        " landed of them stays as it is."
     )
 
 
@@ -157,7 +173,7 @@ def written(
         return form_page(view, form, rule, status=422)
     found = test_of(draft, rule, form.cleaned_data["days"])
     if act == "csv":
-        return csv_response(met_table(found.met), "allocation-test.csv")
+        return csv_response(met_table(found.met, draft.origin), "allocation-test.csv")
     return form_page(view, form, rule, found)
 
 
@@ -188,7 +204,8 @@ def form_page(
         rule=rule,
         tested=found,
         moved=moved_table(found.moved) if found else None,
-        met=met_table(found.met[:SHOWN]) if found else None,
+        met=met_table(found.met[:SHOWN], form.cleaned_data["origin"]) if found else None,
+        takes_requests=found is not None and form.cleaned_data["origin"] == REQUESTS,
         days=words.days_text(found.start, found.end) if found else "",
         more=len(found.met) - SHOWN if found and len(found.met) > SHOWN else 0,
     )
@@ -196,9 +213,10 @@ def form_page(
 
 def asked(request: HttpRequest) -> dict[str, str]:
     """The conditions that a link from the bucket names."""
-    found = {"origin": "hardware" if request.GET.get("origin") == "hardware" else "bill"}
+    origin = request.GET.get("origin", "")
+    found = {"origin": origin if origin in ORIGINS else BILL}
     at = 0
-    for name in ("service", "sku", "hardware", "tag"):
+    for name in ("project", "service", "sku", "hardware", "tag"):
         value = request.GET.get(name, "")[:300]
         if not value:
             continue
@@ -247,7 +265,7 @@ def place(request: HttpRequest, pk: int) -> HttpResponse:
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     rule = rule_or_404(pk)
     actions.remove(rule, by=request.user, via="page")
-    messages.success(request, f"“{rule.name}” is removed; what it took is Unallocated again.")
+    messages.success(request, f"“{rule.name}” is removed; what it took is where it was before.")
     return HttpResponseRedirect(reverse("finops:allocation"))
 
 

@@ -8,14 +8,23 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from finops.allocation_forms import FIELD_LABELS, OPERATORS, SPLITS
-from finops.costing.allocating import ONE, SHARE, TAG, WITHOUT_VALUES, Condition
+from finops.costing.allocating import (
+    LABEL,
+    ONE,
+    REQUESTS,
+    SHARE,
+    TAG,
+    WITHOUT_VALUES,
+    Condition,
+)
 from finops.models import AllocationRule, Audit
 from finops.queries.allocation.bucket import Held, TagValue
 from finops.queries.allocation.preview import Met, Moved
 from finops.queries.allocation.rules import conditions_of
 from finops.queries.amounts import SpendRow, SpendTable
-from finops.queries.spend import ORIGINS
+from finops.queries.group_names import ORIGINS
 from finops.templatetags import words
+from ingest.models.owners import UNALLOCATED
 
 from .tables import (
     NONE,
@@ -31,7 +40,16 @@ from .tables import (
 
 SAID = dict(OPERATORS)
 SPLIT_LABELS = dict(SPLITS)
-ORIGIN_LABELS = {"bill": "Bills", "hardware": "Hardware"}
+ORIGIN_LABELS = {"bill": "Bills", "hardware": "Hardware", "requests": "Requests"}
+ACTS = {
+    "allocation.add": "Added",
+    "allocation.change": "Changed",
+    "allocation.switch_on": "Switched on",
+    "allocation.switch_off": "Switched off",
+    "allocation.order": "Moved",
+    "allocation.remove": "Removed",
+    "chargeback.close": "Month closed",
+}
 MOST_NAMED = 4
 ON = Cell("On", "on", "on", tone="good")
 OFF = Cell("Off", "off", "off", tone="quiet")
@@ -40,7 +58,10 @@ OFF = Cell("Off", "off", "off", tone="quiet")
 def condition_said(one: Condition) -> str:
     """`Tag team is one of search, api`."""
     name = one.field
-    label = f"Tag {name.removeprefix(TAG)}" if name.startswith(TAG) else FIELD_LABELS[name]
+    label = FIELD_LABELS.get(name, "")
+    for prefix, what in ((TAG, "Tag"), (LABEL, "Label")):
+        if name.startswith(prefix):
+            label = f"{what} {name.removeprefix(prefix)}"
     values = "" if one.operator in WITHOUT_VALUES else f" {shortened(one.values)}"
     operator = SAID[one.operator]
     if len(one.values) == 1:
@@ -139,16 +160,17 @@ def moved_table(moved: Iterable[Moved]) -> Table:
     )
 
 
-def met_table(met: Sequence[Met]) -> Table:
+def met_table(met: Sequence[Met], origin: str = "") -> Table:
+    is_requests = origin == REQUESTS
     return Table(
         "met",
         "What it takes",
         (
             Column("Provider"),
-            Column("Service or pool"),
-            Column("SKU or model"),
+            Column("Sent by" if is_requests else "Service or pool"),
+            Column("Model" if is_requests else "SKU or model"),
             Column("Taken until now by"),
-            Column("Lines", number=True),
+            Column("Requests" if is_requests else "Lines", number=True),
             Column("Cost", number=True),
             Column("Currency"),
             Column("Stays because"),
@@ -161,8 +183,8 @@ def met_table(met: Sequence[Met]) -> Table:
                     words_cell(one.sku),
                     words_cell(one.taken_from) if one.taken_from else Cell("No rule", ""),
                     count_cell(one.lines),
-                    money_cell(one.cost, one.currency),
-                    words_cell(one.currency),
+                    money_cell(one.cost, one.currency) if one.currency else Cell("No price", ""),
+                    words_cell(one.currency) if one.currency else NONE,
                     words_cell(one.why, prose=True) if one.why else NONE,
                 )
             )
@@ -218,7 +240,7 @@ def _bucket_row(row: SpendRow, currency: str, may_manage: bool) -> Row:
             Cell(ORIGINS[origin], origin, origin),
             money_cell(row.cost, currency),
             NONE if share is None else Cell(words.percent(share), f"{share:.6f}", share),
-            make if origin != "usage" else NONE,
+            make,
         )
     )
 
@@ -226,8 +248,10 @@ def _bucket_row(row: SpendRow, currency: str, may_manage: bool) -> Row:
 def rule_href(keys: Sequence[str]) -> str:
     """The form, filled in for a row of the bucket."""
     origin, _, service, sku = keys
-    asked = {"origin": origin}
-    if origin == "bill":
+    asked = {"origin": REQUESTS if origin == "usage" else origin}
+    if origin == "usage":
+        asked |= {"project": UNALLOCATED} | ({"service": service} if service else {})
+    elif origin == "bill":
         asked |= {"service": service} | ({"sku": sku} if sku else {})
     elif sku:
         asked |= {"hardware": sku}
@@ -305,7 +329,7 @@ def history_table(records: Iterable[Audit], detail: Callable[[Audit], str]) -> T
                 (
                     time_cell(one.at),
                     words_cell(one.actor.get_username() if one.actor else "Breakeven"),
-                    words_cell(one.action.rpartition(".")[2].replace("_", " ")),
+                    words_cell(ACTS.get(one.action, one.action)),
                     words_cell(detail(one), prose=True),
                 )
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -12,14 +14,22 @@ from django.views.decorators.http import require_POST, require_safe
 from finops import access
 from finops.actions.allocation import chargebacks as actions
 from finops.actions.allocation.rules import MANAGE, Refused
-from finops.models import Chargeback
+from finops.models import Chargeback, ChargebackLine
 from finops.queries.allocation import chargebacks as queries
-from finops.queries.allocation.showback import Showback, month_of, months, showback
+from finops.queries.allocation.showback import (
+    Showback,
+    month_filters,
+    month_of,
+    months,
+    showback,
+)
+from finops.queries.allocation.statement_conversion import InOne, in_one
 from finops.queries.amounts import ZERO, plus
 from finops.queries.filters import today
 from finops.templatetags import words
 
-from .page import Action, Choice, View, csv_action, needs, page
+from .currencies import Said, convert_choices, said
+from .page import Action, Choice, View, csv_action, link, needs, page
 from .showback_tables import (
     chargeback_table,
     difference_table,
@@ -29,11 +39,14 @@ from .showback_tables import (
     showback_table,
     sorted_table,
     statement_table,
+    subtotal_tables,
 )
 from .tables import csv_response
 
 READ = "finops.view_spend"
+OWN = "stands in its own currency"
 NAMES = ("month", "team", "sort")
+BAD_MONTH = "Month: use YYYY-MM, such as 2026-05. Shown is the newest."
 
 
 @needs(READ)
@@ -59,6 +72,8 @@ def show(request: HttpRequest) -> HttpResponse:
         ],
         as_of=found.as_of,
         with_bar=False,
+        problems=problems(view),
+        **converted(view, found),
         table=sorted_table(table, view.extra.get("sort", ""), lambda to: view.url(sort=to)),
         lines=line_table(found.lines),
         totals=totals(found),
@@ -82,6 +97,8 @@ def show(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     """The projects, or with `what=lines` what each rule brought them."""
     view = View.of(request, *NAMES, "what")
+    if is_no_month(view):
+        raise Http404("Name a month, as in 2026-05.")
     found = found_of(view)
     if view.extra.get("what") == "lines":
         return csv_response(line_table(found.lines), f"showback-{found.month:%Y-%m}-lines.csv")
@@ -112,7 +129,8 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
     lines = queries.lines_of(request.user, statement)
     sees_everything = access.visible_projects(request.user).everything
     since = queries.differences(statement.month) if sees_everything else ()
-    table = statement_table(lines)
+    found, told = in_currency(view, statement, lines)
+    table, subtotals = statement_table(lines, found), subtotal_tables(lines, found)
     return page(
         view,
         "finops/chargeback.html",
@@ -120,14 +138,21 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
         lead="Kept as it was when the month was closed; nothing edits it.",
         crumbs=[("Showback", f"{reverse('finops:showback')}?month={statement.month:%Y-%m}")],
         actions=[
-            Action("CSV", reverse("finops:chargeback-csv", args=[pk]), "download", download=True)
+            Action("CSV", csv_href(view, pk), "download", download=True),
+            *(
+                Action(f"{one.caption}, CSV", csv_href(view, pk, one.id), "download", download=True)
+                for one in subtotals
+            ),
         ],
         as_of=statement.as_of,
         with_bar=False,
+        converts=convert_choices(view, [line.currency for line in lines]),
+        conversion=told,
         statement=statement,
         facts=facts(statement, queries.rules_of(request.user, statement, lines)),
         totals=[words.money(amount, code) for code, amount in queries.totals(lines)],
         table=sorted_table(table, view.extra.get("sort", ""), lambda to: view.url(sort=to)),
+        subtotals=subtotals,
         differences=difference_table(since) if sees_everything else None,
         may_adjust=bool(since) and request.user.has_perm(MANAGE),
         month=f"{statement.month:%Y-%m}",
@@ -137,9 +162,49 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
 @needs(READ)
 @require_safe
 def one_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    statement = visible(request, pk)
-    table = statement_table(queries.lines_of(request.user, statement))
-    return csv_response(table, f"chargeback-{statement.month:%Y-%m}-{statement.number}.csv")
+    """The lines, or with `what=projects` or `what=teams` what they come to."""
+    view, statement = View.of(request, "what"), visible(request, pk)
+    lines = queries.lines_of(request.user, statement)
+    found, _ = in_currency(view, statement, lines)
+    tables = {one.id: one for one in subtotal_tables(lines, found)}
+    what = view.extra.get("what", "")
+    name = f"chargeback-{statement.month:%Y-%m}-{statement.number}"
+    if what in tables:
+        return csv_response(tables[what], f"{name}-{what}.csv")
+    return csv_response(statement_table(lines, found), f"{name}.csv")
+
+
+def csv_href(view: View, pk: int, what: str = "") -> str:
+    return link(reverse("finops:chargeback-csv", args=[pk]), view.filters, {"what": what})
+
+
+def in_currency(
+    view: View, statement: Chargeback, lines: list[ChargebackLine]
+) -> tuple[InOne | None, Said | None]:
+    """Their amounts in another currency beside their own, when that is asked."""
+    to = view.filters.convert
+    if not to:
+        return None, None
+    found = in_one(lines, statement.month, to)
+    first = month_filters(statement.month, None)
+    told = said(view, {}, found.conversion, replace(first, convert=to), OWN)
+    title = (
+        f"Also in {to}, at the rate of {words.day(found.day)}:"
+        f" {words.money(found.total, to)} in all; a statement keeps its own currency"
+    )
+    return found, replace(told, title=title)
+
+
+def converted(view: View, found: Showback) -> dict[str, Any]:
+    """What `page` needs to offer and to explain another currency."""
+    sums = dict(totals_of(found))
+    told = found.conversion
+    codes = [*sums, *(part.currency for part in told.parts)] if told else list(sums)
+    period = replace(found.filters, convert=view.filters.convert)
+    return {
+        "converts": convert_choices(view, codes),
+        "conversion": said(view, sums, told, period, OWN) if told else None,
+    }
 
 
 def facts(statement: Chargeback, known: list[Any]) -> list[tuple[str, str]]:
@@ -153,16 +218,32 @@ def facts(statement: Chargeback, known: list[Any]) -> list[tuple[str, str]]:
     ]
 
 
+def is_no_month(view: View) -> bool:
+    said = view.extra.get("month", "")
+    return bool(said) and month_of(said) is None
+
+
+def problems(view: View) -> list[str]:
+    said = [f"{error.field}: {error.message}" for error in view.errors]
+    return [*said, BAD_MONTH] if is_no_month(view) else said
+
+
 def found_of(view: View) -> Showback:
     month = month_of(view.extra.get("month", "")) or months(1)[0]
-    return showback(view.request.user, month, view.extra.get("team", ""))
+    team = view.extra.get("team", "")
+    return showback(view.request.user, month, team, convert=view.filters.convert)
 
 
-def totals(found: Showback) -> list[str]:
+def totals_of(found: Showback) -> list[tuple[str, Decimal]]:
+    """Per currency."""
     sums = dict.fromkeys(found.currencies, ZERO)
     for row in found.rows:
         sums[row.currency] = plus(sums[row.currency], row.total)
-    return [words.money(amount, currency) for currency, amount in sums.items()]
+    return list(sums.items())
+
+
+def totals(found: Showback) -> list[str]:
+    return [words.money(amount, currency) for currency, amount in totals_of(found)]
 
 
 def costs_of(view: View, found: Showback, slug: str) -> str:
@@ -171,6 +252,8 @@ def costs_of(view: View, found: Showback, slug: str) -> str:
         return ""
     first, end = found.filters.start, found.filters.end
     asked = f"from={first}&to={end}&f.project={slug}&basis=book"
+    if view.filters.convert:
+        asked += f"&convert={view.filters.convert}"
     return f"{reverse('finops:costs')}?{asked}"
 
 

@@ -10,9 +10,10 @@ from decimal import Decimal
 from django.urls import reverse
 
 from finops.models import Chargeback, ChargebackLine
-from finops.queries.allocation.chargebacks import Difference
+from finops.queries.allocation.chargebacks import Difference, Subtotal, by_project, by_team
 from finops.queries.allocation.showback import PARTS, Line, Showback
 from finops.queries.allocation.showback import Row as ShowbackRow
+from finops.queries.allocation.statement_conversion import InOne, subtotal
 
 from .tables import (
     NONE,
@@ -28,10 +29,14 @@ from .tables import (
 
 PART_LABELS = {
     "usage": "Own usage",
+    "requests": "Moved requests",
     "bill": "Bills",
     "hardware": "Hardware",
     "shared": "Shared costs",
 }
+
+
+NOTHING_OF_YOURS = "Nothing of your projects is in it."
 
 
 def showback_table(found: Showback, href: Callable[[ShowbackRow], str]) -> Table:
@@ -56,7 +61,7 @@ def showback_table(found: Showback, href: Callable[[ShowbackRow], str]) -> Table
 def _showback_cells(row: ShowbackRow, href: str) -> tuple[Cell, ...]:
     return (
         words_cell(row.project.name, href=href),
-        words_cell(row.team) if row.team else Cell("No team", "", ""),
+        _team_cell(row.team),
         *(money_cell(row.parts[part], row.currency) for part in PARTS),
         money_cell(row.total, row.currency),
         words_cell(row.currency),
@@ -82,15 +87,73 @@ def line_table(lines: Iterable[Line], caption: str = "By rule") -> Table:
     )  # fmt: skip
 
 
-def statement_table(lines: Iterable[ChargebackLine]) -> Table:
-    return _lines(
+def statement_table(lines: Iterable[ChargebackLine], found: InOne | None = None) -> Table:
+    """With `found`, each amount stands in that currency as well."""
+    held = list(lines)
+    table = _lines(
         "What it says",
         (
             (one.project_name, one.team, one.part, one.rule_name, one.amount, one.currency,
              counted_cell(one.amount, one.reconciled))
-            for one in lines
+            for one in held
         ),
     )  # fmt: skip
+    if found is None:
+        return table
+    more = [found.lines.get(one.pk) for one in held]
+    return replace(
+        table,
+        columns=(*table.columns, Column(f"Amount, {found.currency}", number=True)),
+        rows=tuple(
+            replace(
+                row, cells=(*row.cells, money_cell(one.amount if one else None, found.currency))
+            )
+            for row, one in zip(table.rows, more, strict=True)
+        ),
+    )
+
+
+def subtotal_tables(lines: Sequence[ChargebackLine], found: InOne | None = None) -> list[Table]:
+    """By project and by team; currencies are never added."""
+    projects = Table(
+        "projects",
+        "By project",
+        (Column("Project"), Column("Team"), *_subtotal_columns(found)),
+        tuple(
+            Row((words_cell(one.project_name), _team_cell(one.team), *_subtotal_cells(one, found)))
+            for one in by_project(lines)
+        ),
+        empty=NOTHING_OF_YOURS,
+    )
+    teams = Table(
+        "teams",
+        "By team",
+        (Column("Team"), *_subtotal_columns(found)),
+        tuple(Row((_team_cell(one.team), *_subtotal_cells(one, found))) for one in by_team(lines)),
+        empty=NOTHING_OF_YOURS,
+    )
+    return [projects, teams]
+
+
+def _subtotal_columns(found: InOne | None) -> tuple[Column, ...]:
+    more = (Column(f"Total, {found.currency}", number=True),) if found else ()
+    return (Column("Total", number=True), Column("Currency"), Column("Counted"), *more)
+
+
+def _subtotal_cells(one: Subtotal, found: InOne | None) -> tuple[Cell, ...]:
+    cells = (
+        money_cell(one.amount, one.currency),
+        words_cell(one.currency),
+        counted_cell(one.amount, one.reconciled),
+    )
+    if found is None:
+        return cells
+    converted = subtotal(found, one.lines)
+    return (*cells, money_cell(converted.amount if converted else None, found.currency))
+
+
+def _team_cell(team: str) -> Cell:
+    return words_cell(team) if team else Cell("No team", "", "")
 
 
 def _lines(caption: str, lines: Iterable[tuple[str, str, str, str, Decimal, str, Cell]]) -> Table:
@@ -110,7 +173,7 @@ def _lines(caption: str, lines: Iterable[tuple[str, str, str, str, Decimal, str,
             Row(
                 (
                     words_cell(project),
-                    words_cell(team) if team else Cell("No team", "", ""),
+                    _team_cell(team),
                     Cell(PART_LABELS[part], part, PARTS.index(part)),
                     words_cell(rule) if rule else NONE,
                     money_cell(amount, currency),
@@ -120,7 +183,7 @@ def _lines(caption: str, lines: Iterable[tuple[str, str, str, str, Decimal, str,
             )
             for project, team, part, rule, amount, currency, counted in lines
         ),
-        empty="Nothing of your projects is in it.",
+        empty=NOTHING_OF_YOURS,
     )
 
 

@@ -1,8 +1,9 @@
-"""Applies the rules to bills and hardware, and keeps what landed where.
+"""Applies the rules to requests, bills and hardware, and keeps what landed where.
 
-Recomputed, never incremented: a bill's period, or a pool's day, is landed anew as a whole, in one
-transaction, when its rules, its amounts or the use it is split by have changed. What is not landed
-yet stands under Unallocated, so no amount is ever missing or counted twice meanwhile.
+Recomputed, never incremented: a bill's period, a pool's day, or a day of who sent requests, is
+landed anew as a whole, in one transaction, when its rules, its amounts or the use it is split by
+have changed. What is not landed yet stands where it stood, under Unallocated or with the sender, so
+no amount is ever missing or counted twice meanwhile.
 
 A bill is landed while it is believed. When another delivery supersedes it, what landed stays as it
 was, for readers who ask what was known then.
@@ -10,9 +11,7 @@ was, for readers who ask what was known then.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from finops.costing.allocating import BILL, HARDWARE, MEASURED, Rule, digest
+from finops.actions import hardware_sums
+from finops.costing.allocating import BILL, HARDWARE, MEASURED, REQUESTS, Rule, digest
 from finops.models import Landing
 from finops.money import CONTEXT
 from finops.queries.allocation.charges import (
@@ -29,18 +29,23 @@ from finops.queries.allocation.charges import (
     HardwareCharge,
     Measures,
     Part,
-    believed_periods,
     bill_charges,
     hardware_charges,
     parts,
 )
 from finops.queries.allocation.rules import in_force, of_origin
-from finops.queries.allocation.weights import matched_providers, revisions
-from ingest.models import DeliveryPeriod, Pool, Project
+from finops.queries.allocation.weights import matched_providers
+from ingest.models import Project
 from ingest.store.counting import copy_rows
 
-LATE_DAYS = 62
-"""A billing month's lines begin in it, or somewhat before or after."""
+from .landing_requests import write_requests
+from .units import Unit, short, units_of, usage_digest, usage_of
+
+ORDER = (REQUESTS, BILL, HARDWARE)
+"""A split by usage is by what rules made of the requests, so these come first."""
+
+Held = dict[tuple[int, date], Landing]
+
 BILL_COLUMNS = {
     "period_id": "int8", "day": "date", "currency": "text", "provider": "text", "service": "text",
     "sku": "text", "project_id": "int8", "rule_id": "int8", "why": "text", "lines": "int8",
@@ -53,57 +58,40 @@ HARDWARE_COLUMNS = {
     "allocated": "numeric",
 }  # fmt: skip
 
-PRICED_POOL_DAYS = """
-SELECT owner_id, day, max(priced_at)::text || '/' || count(*) FROM (
-    SELECT owner_id, priced_at, (hour AT TIME ZONE %(zone)s)::date AS day
-    FROM finops_pricedhour WHERE owner_kind = 'pool'
-    UNION
-    -- An hour's last quarters may be of the next day, in zones of half an hour.
-    SELECT owner_id, priced_at, ((hour + interval '45 minutes') AT TIME ZONE %(zone)s)::date
-    FROM finops_pricedhour WHERE owner_kind = 'pool'
-) AS touched GROUP BY owner_id, day"""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What is landed at once: a bill's period, or a pool's day."""
-
-    origin: str
-    owner: int
-    day: date
-    inputs: str
-    period: DeliveryPeriod | None = None
-
 
 def land(limit: int = 20, *, looks_at_usage: bool = False, now: datetime | None = None) -> int:
-    """Land up to `limit` units that are due, the newest first; how many it did.
+    """Land up to `limit` units of each origin that are due, the newest first; how many it did.
 
-    `looks_at_usage` also asks whether the use that something is split by has changed since: that
-    reads the costs of all days, and is asked less often.
+    `looks_at_usage` also asks whether the use that something is split by has changed since, and
+    what requests came in: that reads the costs, or the requests, of whole days, and is asked less
+    often.
     """
     rules = in_force()
-    done = 0
-    for origin in (BILL, HARDWARE):
+    done, held = dict.fromkeys(ORDER, 0), _held()
+    for origin in ORDER:
         own = of_origin(rules, origin)
         said = _said(own)
-        for unit in _due(origin, own, said, looks_at_usage)[: limit - done]:
-            done += _land_one(unit, own, said, now or timezone.now())
-    return done
+        for unit in _due(origin, own, said, held[origin], looks_at_usage):
+            # What has to wait does not keep the others from their turn.
+            if done[origin] < limit:
+                done[origin] += _land_one(unit, own, said, now or timezone.now())
+    return sum(done.values())
 
 
 def waiting() -> int:
-    """How many bills' periods and pools' days were not landed by these rules yet.
+    """How many bills' periods, and days of pools and senders, were not landed by these rules yet.
 
     Hours that only came in are no reason to doubt what a page shows.
     """
     rules = in_force()
     count = 0
-    for origin in (BILL, HARDWARE):
+    for origin, landings in _held().items():
         own = of_origin(rules, origin)
         said = _said(own)
-        landings = Landing.objects.filter(origin=origin)
-        held = {(one.owner_id, one.day): one.rules for one in landings}
-        units = _bill_units() if origin == BILL else _pool_units()
+        held = {key: landing.rules for key, landing in landings.items()}
+        if not own and not held:
+            continue
+        units = units_of(origin, own, {owner for owner, _ in held})
         never = "" if own else said
         count += sum(held.get((unit.owner, unit.day), never) != said for unit in units)
     return count
@@ -112,11 +100,11 @@ def waiting() -> int:
 def due_before(day: date) -> int:
     """How many of an earlier day or billing month are to be landed again, for whatever reason."""
     rules = in_force()
-    found = ((origin, of_origin(rules, origin)) for origin in (BILL, HARDWARE))
+    found = ((origin, of_origin(rules, origin), held) for origin, held in _held().items())
     return sum(
         unit.day < day
-        for origin, own in found
-        for unit in _due(origin, own, _said(own), looks_at_usage=True)
+        for origin, own, held in found
+        for unit in _due(origin, own, _said(own), held, looks_at_usage=True)
     )
 
 
@@ -126,70 +114,38 @@ def _said(rules: Sequence[Rule]) -> str:
     if not any(rule.split in MEASURED for rule in rules):
         return said
     matches = sorted((key, sorted(names)) for key, names in matched_providers().items())
-    return hashlib.sha256(f"{said} {matches}".encode()).hexdigest()[:16]
+    return short(f"{said} {matches}")
 
 
-def _due(origin: str, rules: Sequence[Rule], said: str, looks_at_usage: bool) -> list[Unit]:
-    held = {
-        (landing.owner_id, landing.day): landing
-        for landing in Landing.objects.filter(origin=origin)
-    }
+def _due(
+    origin: str, rules: Sequence[Rule], said: str, held: Held, looks_at_usage: bool
+) -> list[Unit]:
     if not rules and not held:
         return []
-    units = list(_bill_units() if origin == BILL else _pool_units())
+    units = units_of(origin, rules, {owner for owner, _ in held})
     is_measured = any(rule.split in MEASURED for rule in rules)
-    used = _usage_of(units) if looks_at_usage and is_measured else {}
+    used = usage_of(units) if looks_at_usage and is_measured else {}
     due = []
     for unit in units:
         landing = held.get((unit.owner, unit.day))
-        was, _, usage_was = landing.inputs.partition("|") if landing else ("", "", "")
-        usage = _usage_digest(unit, used) if used else usage_was
-        if landing is None and not rules:
+        if landing is None:
+            if rules:
+                due.append(unit)
             continue
-        if landing is None or (landing.rules, was, usage_was) != (said, unit.inputs, usage):
+        was, _, usage_was = landing.inputs.partition("|")
+        usage = usage_digest(unit, used) if used else usage_was
+        inputs = was if origin == REQUESTS and not looks_at_usage else unit.inputs
+        if (landing.rules, was, usage_was) != (said, inputs, usage):
             due.append(unit)
     return due
 
 
-def _bill_units() -> Iterator[Unit]:
-    for period in believed_periods():
-        yield Unit(BILL, period.pk, period.billing_month, "", period)
-
-
-def _pool_units() -> list[Unit]:
-    pools = {pool.pk: f"{pool.name} {pool.provider} {pool.hardware}" for pool in Pool.objects.all()}
-    with connection.cursor() as cursor:
-        cursor.execute(PRICED_POOL_DAYS, {"zone": settings.ACCOUNTING_TIME_ZONE})
-        rows = cursor.fetchall()
-    units = [
-        Unit(HARDWARE, owner, day, _short(f"{priced} {pools[owner]}"))
-        for owner, day, priced in rows
-        if owner in pools
-    ]
-    return sorted(units, key=lambda unit: (unit.day, unit.owner), reverse=True)
-
-
-def _usage_of(units: Sequence[Unit]) -> dict[date, str]:
-    if not units:
-        return {}
-    spans = [_days_of(unit) for unit in units]
-    return revisions(min(first for first, _ in spans), max(last for _, last in spans))
-
-
-def _days_of(unit: Unit) -> tuple[date, date]:
-    if unit.period is None:
-        return unit.day, unit.day
-    last = min(unit.period.last_charge_at.date(), unit.day + timedelta(days=LATE_DAYS))
-    return unit.day - timedelta(days=LATE_DAYS), last
-
-
-def _usage_digest(unit: Unit, used: dict[date, str]) -> str:
-    first, last = _days_of(unit)
-    return _short(repr([(day, said) for day, said in used.items() if first <= day <= last]))
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _held() -> dict[str, Held]:
+    """What was landed already, per origin in their order."""
+    found: dict[str, Held] = {origin: {} for origin in ORDER}
+    for landing in Landing.objects.all():
+        found[landing.origin][landing.owner_id, landing.day] = landing
+    return found
 
 
 def _land_one(unit: Unit, rules: Sequence[Rule], said: str, now: datetime) -> int:
@@ -202,12 +158,14 @@ def _land_one(unit: Unit, rules: Sequence[Rule], said: str, now: datetime) -> in
         if not cursor.fetchone()[0]:
             return 0  # another worker is at it
         is_measured = any(rule.split in MEASURED for rule in rules)
-        usage = _usage_digest(unit, _usage_of([unit])) if is_measured else ""
+        usage = usage_digest(unit, usage_of([unit])) if is_measured else ""
         unclaimed = Project.objects.unallocated().pk
         if unit.origin == BILL:
             _write_bill(cursor, unit, rules, unclaimed)
-        else:
+        elif unit.origin == HARDWARE:
             _write_hardware(cursor, unit, rules, unclaimed)
+        elif not write_requests(cursor, unit.owner, unit.day, rules):
+            return 0
         Landing.objects.update_or_create(
             origin=unit.origin,
             owner_id=unit.owner,
@@ -278,6 +236,7 @@ def _write_hardware(cursor: Any, unit: Unit, rules: Sequence[Rule], unclaimed: i
         for row in _hardware_rows(charge, rules[charge.taken_by[0]], measures, unclaimed)
     ]
     copy_rows(cursor, "finops_landedhardware", HARDWARE_COLUMNS, rows)
+    hardware_sums.write_landed(cursor, unit.owner, unit.day)
 
 
 def _hardware_rows(

@@ -19,23 +19,24 @@ from django.utils import timezone
 
 from finops import audit
 from finops.costing.allocating import (
-    BILL,
     EVEN,
     FIELDS,
     HUNDRED,
+    KEYED,
+    MEASURED,
     ONE,
     OPERATORS,
     ORIGINS,
+    REQUESTS,
     SHARE,
     SPLITS,
-    TAG,
     WITHOUT_VALUES,
     Condition,
     Rule,
 )
 from finops.models import AllocationRule, AllocationTarget, User
 from finops.money import plain
-from finops.queries.allocation.rules import conditions_of, standing
+from finops.queries.allocation.rules import conditions_of, read_from, standing
 from ingest.models import Project
 
 MANAGE = "finops.manage_allocation"
@@ -96,6 +97,7 @@ def rule_of(draft: Draft, key: int = 0) -> Rule:
         targets=tuple((ids[slug], percent) for slug, percent in draft.targets),
         first_day=draft.valid_from,
         last_day=draft.last_day,
+        read_from=read_from(draft.conditions),
     )
 
 
@@ -212,6 +214,8 @@ def checked(draft: Draft) -> None:
         raise Refused("note", f"Give a note of at most {LONGEST} characters on one line.")
     _one_of("origin", draft.origin, ORIGINS)
     _one_of("split", draft.split, SPLITS)
+    if draft.origin == REQUESTS and draft.split in MEASURED:
+        raise Refused("split", "Requests land on one project, evenly or by fixed shares.")
     _conditions_are_sound(draft)
     _targets_are_sound(draft)
     for name in ("valid_from", "last_day"):
@@ -243,12 +247,13 @@ def _conditions_are_sound(draft: Draft) -> None:
 
 
 def _field_is_known(origin: str, name: str) -> None:
-    if origin == BILL and name.startswith(TAG):
-        if not 0 < len(name.removeprefix(TAG)) <= LONGEST or not name.isprintable():
-            raise Refused("conditions", "Name the tag, as in tag:team.")
+    prefix = KEYED.get(origin)
+    if prefix and name.startswith(prefix):
+        if not 0 < len(name.removeprefix(prefix)) <= LONGEST or not name.isprintable():
+            raise Refused("conditions", f"Name the {prefix[:-1]}, as in {prefix}team.")
         return
     if name not in FIELDS[origin]:
-        known = ", ".join((*FIELDS[origin], *(("tag:KEY",) if origin == BILL else ())))
+        known = ", ".join((*FIELDS[origin], *((f"{prefix}KEY",) if prefix else ())))
         raise Refused("conditions", f"A charge of {origin} has no {name}; it has {known}.")
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
+from typing import Any
 
 from django.db import connection
 
-from finops.costing.allocating import BILL
-from finops.queries import book
+from finops.costing.allocating import BILL, HARDWARE
+from finops.queries import book, conversion
 from finops.queries.amounts import ZERO, SpendTable, minus, plus
+from finops.queries.book_columns import hardware_counted
+from finops.queries.exchange import currencies as rated_currencies
 from finops.queries.filters import Filters
 from finops.queries.spend import Answers
 from ingest.models import Project
@@ -28,15 +31,17 @@ MOST_TAGS = 100
 CRAWL, RUN = 0.8, 0.9
 """The share allocated that the FinOps Foundation's framework names for a beginner and an expert."""
 
-HELD = """
-SELECT origin, rule_id, why, currency, sum(amount) FROM (
-    SELECT 'bill' AS origin, d.rule_id, d.why, d.currency, {cost} AS amount
+HELD = """{context}
+SELECT origin, rule_id, why, {currency}, sum({amount}) FROM (
+    SELECT 'bill' AS origin, d.rule_id, d.why, d.day, d.currency, {cost} AS amount
     FROM finops_landedbill d JOIN ingest_deliveryperiod p ON p.id = d.period_id
     WHERE d.why <> '' AND d.day >= %(start)s AND d.day < %(end)s AND {believed}
     UNION ALL
-    SELECT 'hardware', q.rule_id, q.why, q.currency, q.allocated FROM finops_landedhardware q
-    WHERE q.why <> '' AND q.at >= %(start_at)s AND q.at < %(end_at)s
-) AS held GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC"""
+    SELECT 'hardware', q.rule_id, q.why, {hardware_day}, q.currency, q.allocated
+    FROM finops_landedhardware q JOIN ingest_pool l ON l.id = q.pool_id
+    WHERE q.why <> '' AND q.at >= %(start_at)s AND q.at < %(end_at)s AND ({counted})
+) AS held {join} GROUP BY 1, 2, 3, 4 HAVING sum({amount}) <> 0 ORDER BY 5 DESC"""
+"""Hardware that a bill covers is on the bill, and so it is not in the bucket either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,18 @@ def _counts(row: object) -> bool:
 
 def held(filters: Filters) -> list[Held]:
     own = bucket_filters(filters)
-    sql = HELD.format(cost=book.COSTS[own.metric], believed=book.believed(own))
-    return [Held(*row) for row in book.rows(sql, book.parameters(own))]
+    covered = book.coverage(own)
+    fx = _rated(filters, "held", "amount")
+    sql = HELD.format(
+        context=book.CONTEXT,
+        counted=hardware_counted(bool(covered.days)),
+        cost=book.COSTS[own.metric],
+        believed=book.believed(own),
+        hardware_day=DAYS[HARDWARE],
+        **fx.sql,
+    )
+    given = {**book.parameters(own, covered), **fx.values}
+    return [Held(*row) for row in book.rows(sql, given)]
 
 
 def tags(filters: Filters) -> list[TagValue]:
@@ -127,9 +142,10 @@ def tags(filters: Filters) -> list[TagValue]:
         return []
     matcher = Matcher(BILL)
     case = matcher.case(of_origin(in_force(), BILL))
+    fx = _rated(filters, "line", "effective_cost")
     sql = f"""
-SELECT coalesce(t.key, ''), coalesce(t.value, ''), currency, count(*),
-    coalesce(sum(effective_cost), 0)
+SELECT coalesce(t.key, ''), coalesce(t.value, ''), {fx.sql["currency"]}, count(*),
+    coalesce(sum({fx.sql["amount"]}), 0)
 FROM (
     SELECT l.billing_currency AS currency, l.effective_cost, l.tags, {DAYS[BILL]} AS day
         {matcher.columns()}
@@ -139,14 +155,37 @@ FROM (
     OFFSET 0
 ) AS line
 LEFT JOIN LATERAL jsonb_each_text(line.tags) AS t (key, value) ON true
+{fx.sql["join"]}
 WHERE day >= %(start)s AND day < %(end)s AND {case} = {NO_RULE}
 GROUP BY 1, 2, 3 ORDER BY 5 DESC, 1, 2 LIMIT {MOST_TAGS}"""
     values = {
         **matcher.values,
         **scope_of(periods),
+        **fx.values,
         "start": filters.start,
         "end": filters.end,
     }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return [TagValue(*row) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """How a sum by currency is read: as recorded, or what has a rate in the one asked for."""
+
+    sql: dict[str, str]
+    values: dict[str, Any]
+
+
+def _rated(filters: Filters, alias: str, amount: str) -> _Rated:
+    if not filters.convert:
+        return _Rated({"currency": "currency", "amount": amount, "join": ""}, {})
+    codes = rated_currencies()
+    rates = conversion.converter_of(filters, codes).rates
+    sql = {
+        "currency": "CASE WHEN fx.rate IS NULL THEN currency ELSE %(to)s END",
+        "amount": f"{amount} * coalesce(fx.rate, 1)",
+        "join": f"LEFT JOIN {conversion.joined(alias)}",
+    }
+    return _Rated(sql, {"to": filters.convert, **conversion.joined_values(rates, codes, filters)})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from finops import access
@@ -36,6 +37,20 @@ class Difference:
     def amount(self) -> Decimal:
         found: Decimal = minus(self.now, self.stated)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Subtotal:
+    """What a statement says of one project, or of a whole team, in one currency."""
+
+    project: Project | None
+    """None: the whole team."""
+    project_name: str
+    team: str
+    currency: str
+    amount: Decimal
+    reconciled: Decimal
+    lines: tuple[ChargebackLine, ...]
 
 
 def statements(user: Any, month: date | None = None) -> list[Chargeback]:
@@ -71,6 +86,39 @@ def totals(lines: Iterable[ChargebackLine]) -> list[tuple[str, Decimal]]:
     for line in lines:
         found[line.currency] = plus(found.get(line.currency, ZERO), line.amount)
     return sorted(found.items())
+
+
+def by_project(lines: Iterable[ChargebackLine]) -> list[Subtotal]:
+    """Per project and currency, as it was called when the month was closed."""
+    return _subtotals(lines, lambda line: (line.team, line.project_name, line.project_id))
+
+
+def by_team(lines: Iterable[ChargebackLine]) -> list[Subtotal]:
+    """Per team and currency, of the lines given; projects without a team stand together."""
+    return _subtotals(lines, lambda line: (line.team, "", 0))
+
+
+def _subtotals(
+    lines: Iterable[ChargebackLine], key_of: Callable[[ChargebackLine], tuple[str, str, int]]
+) -> list[Subtotal]:
+    found: dict[tuple[str, str, int, str], list[ChargebackLine]] = {}
+    for line in lines:
+        found.setdefault((*key_of(line), line.currency), []).append(line)
+    return [
+        Subtotal(
+            project=held[0].project if pk else None,
+            project_name=name,
+            team=team,
+            currency=currency,
+            amount=reduce(plus, (line.amount for line in held), ZERO),
+            reconciled=reduce(plus, (line.reconciled for line in held), ZERO),
+            lines=tuple(held),
+        )
+        # Who has no team comes last.
+        for (team, name, pk, currency), held in sorted(
+            found.items(), key=lambda one: (one[0][0] == "", one[0])
+        )
+    ]
 
 
 def whole_month(month: date) -> Showback:

@@ -96,7 +96,7 @@ def bill_charges(
     if not periods or not any(sets):
         return []
     matcher, places = Matcher(BILL), [f"r{place}" for place in range(len(sets))]
-    taken = _taken(matcher, sets)
+    taken = taken_columns(matcher, sets)
     keys = ", ".join(("period_id", "until", *places, *DAY_OF_BILL))
     sums = ", ".join(f"sum({c}_cost) AS {c}_cost, count({c}_cost) AS n_{c}" for c in COSTS)
     known = ", ".join(f"sum(n_{cost}) OVER day_of_bill AS all_{cost}" for cost in COSTS)
@@ -163,7 +163,7 @@ def numbered(sets: Sequence[Sequence[Rule]]) -> list[list[int]]:
     return [[known.setdefault(rule, len(known)) for rule in rules] for rules in sets]
 
 
-def _taken(matcher: Matcher, sets: Sequence[Sequence[Rule]]) -> str:
+def taken_columns(matcher: Matcher, sets: Sequence[Sequence[Rule]]) -> str:
     return ", ".join(
         f"{matcher.case(rules, numbers)} AS r{place}"
         for place, (rules, numbers) in enumerate(zip(sets, numbered(sets), strict=True))
@@ -181,7 +181,7 @@ def hardware_charges(
     if not pools or not any(sets):
         return []
     matcher = Matcher(HARDWARE)
-    taken = _taken(matcher, sets)
+    taken = taken_columns(matcher, sets)
     sql = f"""
 SELECT * FROM (
     SELECT pool_id, provider, at, day, model, currency, requests, allocated, {taken} FROM (

@@ -5,7 +5,7 @@ Knows the columns behind the fields of a rule. Refuses values in the statement: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finops.costing.allocating import (
@@ -14,13 +14,25 @@ from finops.costing.allocating import (
     HARDWARE,
     IS,
     IS_NOT,
+    KEYED,
+    LABEL,
     MISSING,
     PRESENT,
+    REQUESTS,
     STARTS,
     TAG,
     Condition,
     Rule,
 )
+
+NAMES_OF_KEYS = (
+    "metadata.user_api_key_alias",
+    "user_api_key_alias",
+    "langfuse.observation.metadata.user_api_key_alias",
+    "langfuse.trace.metadata.user_api_key_alias",
+)
+"""Where a gateway such as LiteLLM says by which of its keys a request came."""
+KEY = "coalesce({})".format(", ".join(f"s.attributes ->> '{name}'" for name in NAMES_OF_KEYS))
 
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     BILL: {
@@ -40,10 +52,21 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "hardware": ("p.hardware",),
         "provider": ("p.provider",),
     },
+    REQUESTS: {
+        # People know the name, scripts the slug.
+        "project": ("p.slug", "p.name"),
+        "service": ("s.service",),
+        "provider": ("s.provider",),
+        "model": ("s.model",),
+        "user": ("s.user_id",),
+        "key": (KEY,),
+    },
 }
+KEYED_COLUMNS = {TAG: "l.tags", LABEL: "s.attributes"}
 DAYS = {
     BILL: "(l.charge_period_start AT TIME ZONE %(zone)s)::date",
     HARDWARE: "(q.at AT TIME ZONE %(zone)s)::date",
+    REQUESTS: "(s.started_at AT TIME ZONE %(zone)s)::date",
 }
 NO_RULE = -1
 
@@ -74,15 +97,16 @@ class Matcher:
         return f"CASE {arms} ELSE {NO_RULE} END"
 
     def _holds(self, rule: Rule) -> str:
-        said = [self._one(condition) for condition in rule.conditions]
+        read_from = dict(rule.read_from)
+        said = [self._one(condition, read_from) for condition in rule.conditions]
         if rule.first_day:
             said.append(f"day >= {self._named(rule.first_day)}::date")
         if rule.last_day:
             said.append(f"day <= {self._named(rule.last_day)}::date")
         return " AND ".join(said) if said else "true"
 
-    def _one(self, condition: Condition) -> str:
-        names = self._names(condition.field)
+    def _one(self, condition: Condition, read_from: Mapping[str, tuple[str, ...]]) -> str:
+        names = self._names(condition.field, read_from)
         if condition.operator == PRESENT:
             return f"concat({', '.join(names)}) <> ''"
         if condition.operator == MISSING:
@@ -98,14 +122,21 @@ class Matcher:
         said = self._named([pattern.format(_escaped(value)) for value in values])
         return f"({' OR '.join(f'{name} LIKE ANY({said}::text[])' for name in names)})"
 
-    def _names(self, field: str) -> list[str]:
+    def _names(self, field: str, read_from: Mapping[str, tuple[str, ...]]) -> list[str]:
         columns = COLUMNS[self.origin].get(field, ())
-        if field.startswith(TAG) and self.origin == BILL:
-            known = {name: value for name, value in self.values.items() if value == field[4:]}
-            name = next(iter(known), None)
-            key = f"%({name})s" if name else self._named(field.removeprefix(TAG))
-            columns = (f"(l.tags ->> {key}::text)",)
+        prefix = KEYED.get(self.origin)
+        if prefix and field.startswith(prefix):
+            wanted = field.removeprefix(prefix)
+            source = KEYED_COLUMNS[prefix]
+            keys = [self._key(key) for key in read_from.get(wanted, (wanted,))]
+            told = ", ".join(f"nullif({source} ->> {key}::text, '')" for key in keys)
+            columns = (f"coalesce({told})",)
         return [self._column(f"lower(coalesce({column}, ''))") for column in columns]
+
+    def _key(self, wanted: str) -> str:
+        """The same key has the same name, so that its column is read once."""
+        name = next((name for name, value in self.values.items() if value == wanted), None)
+        return f"%({name})s" if name else self._named(wanted)
 
     def _column(self, said: str) -> str:
         return self._read.setdefault(said, f"field{len(self._read)}")

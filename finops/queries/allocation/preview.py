@@ -7,12 +7,12 @@ lands them for good. Refuses to write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import reduce
 
-from finops.costing.allocating import BILL, Rule
+from finops.costing.allocating import BILL, HARDWARE, Rule
 from finops.models import AllocationRule
 from finops.money import CONTEXT
 from finops.queries.amounts import ZERO, plus
@@ -22,7 +22,6 @@ from ingest.models import Pool, Project
 from .charges import (
     COSTS,
     BillCharge,
-    Charge,
     HardwareCharge,
     Measures,
     believed_periods,
@@ -31,7 +30,18 @@ from .charges import (
     numbered,
     parts,
 )
+from .requests import (
+    NO_PRICE,
+    RequestCharge,
+    open_days,
+    readable_days,
+    request_charges,
+    request_parts,
+    senders,
+)
 from .rules import as_rule, standing
+
+Charge = BillCharge | HardwareCharge | RequestCharge
 
 SHOWN = 200
 EFFECTIVE = COSTS.index("effective")
@@ -53,7 +63,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """Charges of a service and SKU (or a pool and model) that the rule takes."""
+    """Charges of a service and SKU, a pool and model, or a sender and model, that it takes."""
 
     provider: str
     service: str
@@ -76,9 +86,8 @@ class Tally:
     cost: Decimal = Decimal(0)
 
     def count(self, charge: Charge) -> None:
-        self.lines += charge.lines if isinstance(charge, BillCharge) else 1
-        cost = charge.costs[EFFECTIVE] if isinstance(charge, BillCharge) else charge.allocated
-        self.cost = CONTEXT.add(self.cost, cost)
+        self.lines += _lines_of(charge)
+        self.cost = CONTEXT.add(self.cost, _cost_of(charge))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,10 @@ class Preview:
     lines: int
     sentences: tuple[str, ...]
     """As in: this would move $412.10 from Unallocated to Search."""
+    gone: int = 0
+    """Days of which the requests are not kept any more: a rule over requests leaves them alone."""
+    unread: int = 0
+    """Days, the oldest, with more requests than are read for a test."""
 
 
 def previewed(wanted: Rule, rule: AllocationRule | None, start: date, end: date) -> Preview:
@@ -118,12 +131,24 @@ def preview(
     # What the same rule takes before and after moves nothing, and is left in the database.
     only = f"r0 <> r1 OR r1 = {mine}"
     charges: Sequence[Charge]
+    gone = unread = 0
     if wanted.origin == BILL:
         charges = bill_charges(believed_periods(start, end), sets, (start, end), only)
-    else:
+    elif wanted.origin == HARDWARE:
         pools = list(Pool.objects.values_list("pk", flat=True))
         charges = hardware_charges(pools, start, end, sets, only)
-    return _compared(charges, sets, mine, names, start, end)
+    else:
+        days = [start + timedelta(days=n) for n in range((end - start).days)]
+        asked, kept = senders((*own, *after)), open_days(days)
+        read = readable_days(asked, kept)
+        gone, unread = len(days) - len(kept), len(kept) - len(read)
+        charges = [
+            one
+            for one in request_charges(asked, read, sets)
+            if one.taken_by[0] != one.taken_by[1] or one.taken_by[1] == mine
+        ]
+    found = _compared(charges, sets, mine, names, start, end)
+    return replace(found, gone=gone, unread=unread)
 
 
 def _compared(
@@ -140,10 +165,12 @@ def _compared(
         dict(zip(numbers, rules, strict=True))
         for numbers, rules in zip(numbered(sets), sets, strict=True)
     )
-    old, new = Measures(sets[0], charges), Measures(sets[1], charges)
+    shared = [charge for charge in charges if not isinstance(charge, RequestCharge)]
+    old, new = Measures(sets[0], shared), Measures(sets[1], shared)
     sums: dict[tuple[int, str], list[Decimal]] = {}
     met: dict[MetKey, Tally] = {}
     pools = dict(Pool.objects.values_list("pk", "name"))
+    senders_named = {pk: project.name for pk, project in projects.items()}
     for charge in charges:
         was, now = charge.taken_by
         landed_after = _landed(charge, after.get(now), new, unclaimed)
@@ -155,7 +182,8 @@ def _compared(
                     held[at] = CONTEXT.add(held[at], cost)
         if now == mine:
             taker = names.get(before[was].key, "") if was in before else ""
-            tally = met.setdefault(_met_key(charge, taker, landed_after[0][2], pools), Tally())
+            named = senders_named if isinstance(charge, RequestCharge) else pools
+            tally = met.setdefault(_met_key(charge, taker, landed_after[0][2], named), Tally())
             tally.count(charge)
     moved = tuple(
         Moved(projects[project], currency, *both)
@@ -180,20 +208,37 @@ def _landed(
     charge: Charge, rule: Rule | None, measures: Measures, unclaimed: int
 ) -> list[tuple[int, Decimal, str]]:
     """(project, effective cost, why it could not be split) of each part."""
-    at = EFFECTIVE if isinstance(charge, BillCharge) else 0
+    if isinstance(charge, RequestCharge):
+        if rule is None or not charge.currency:
+            return [(charge.sender, charge.cost, "" if charge.currency else NO_PRICE)]
+        return [(part.project, part.cost, "") for part in request_parts(charge, rule)]
     if rule is None:
-        cost = charge.costs[at] if isinstance(charge, BillCharge) else charge.allocated
-        return [(unclaimed, cost, "")]
+        return [(unclaimed, _cost_of(charge), "")]
+    at = EFFECTIVE if isinstance(charge, BillCharge) else 0
     return [
         (part.project, part.costs[at], part.why)
         for part in parts(charge, rule, measures, unclaimed)
     ]
 
 
-def _met_key(charge: Charge, taker: str, why: str, pools: dict[int, str]) -> MetKey:
+def _cost_of(charge: Charge) -> Decimal:
+    if isinstance(charge, BillCharge):
+        return charge.costs[EFFECTIVE]
+    return charge.allocated if isinstance(charge, HardwareCharge) else charge.cost
+
+
+def _lines_of(charge: Charge) -> int:
+    if isinstance(charge, BillCharge):
+        return charge.lines
+    return 1 if isinstance(charge, HardwareCharge) else charge.requests
+
+
+def _met_key(charge: Charge, taker: str, why: str, names: dict[int, str]) -> MetKey:
     if isinstance(charge, HardwareCharge):
-        name = pools[charge.pool]
-        return charge.provider, name, charge.model, taker, charge.currency, why
+        return charge.provider, names[charge.pool], charge.model, taker, charge.currency, why
+    if isinstance(charge, RequestCharge):
+        _, _, provider, model, *_ = charge.group
+        return provider, names[charge.sender], model, taker, charge.currency, why
     return charge.provider, charge.service, charge.sku, taker, charge.currency, why
 
 

@@ -12,29 +12,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from django.conf import settings
 
 from finops import access
 from finops.costing.allocating import ONE
+from finops.costing.exchange import Conversion
 from finops.models import AllocationRule
 from finops.models.allocation import PARTS
-from finops.queries import book
+from finops.queries import book, conversion
 from finops.queries.amounts import ZERO, plus
 from finops.queries.book import Split, Sum
 from finops.queries.filters import Filters, today
 from finops.queries.stamp import newest, notes
 from ingest.models import Project
 
-OWN, BILL, HARDWARE, SHARED = PARTS
+OWN, REQUESTS, BILL, HARDWARE, SHARED = PARTS
 KEYS = ("project", "origin", "rule")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One amount of one project. Without a rule it is the project's own usage, or nobody's."""
+    """One amount of one project. Without a rule it is the project's own usage, or nobody's.
+
+    Below zero: what a rule took of the requests that the project sent.
+    """
 
     project: Project
     part: str
@@ -77,6 +81,8 @@ class Showback:
     lines: tuple[Line, ...]
     as_of: datetime | None
     sees_everything: bool
+    conversion: Conversion | None = None
+    """How amounts came to be in one currency; one without a rate stands in its own."""
 
     @property
     def currencies(self) -> list[str]:
@@ -98,7 +104,9 @@ def months(count: int = 13) -> list[date]:
     return found
 
 
-def showback(user: Any, month: date, team: str = "", project: str = "") -> Showback:
+def showback(
+    user: Any, month: date, team: str = "", project: str = "", convert: str = ""
+) -> Showback:
     """The month of everything this reader may see; narrowed to a team or a project."""
     visible = access.visible_projects(user)
     chosen = [
@@ -108,21 +116,36 @@ def showback(user: Any, month: date, team: str = "", project: str = "") -> Showb
         and (not project or one.slug == project)
     ]
     whole = visible.everything and not team and not project
-    return of_projects(month, chosen, whole=whole, sees_everything=visible.everything)
+    return of_projects(
+        month, chosen, whole=whole, sees_everything=visible.everything, convert=convert
+    )
 
 
 def of_projects(
-    month: date, chosen: Sequence[Project], *, whole: bool, sees_everything: bool = True
+    month: date,
+    chosen: Sequence[Project],
+    *,
+    whole: bool,
+    sees_everything: bool = True,
+    convert: str = "",
 ) -> Showback:
+    """In the currencies as recorded; with `convert` each day in that one, at the day's rate."""
     filters = month_filters(month, None if whole else tuple(one.pk for one in chosen))
-    [found] = book.sums(filters, [Split(KEYS)])
+    told = None
+    if convert:
+        filters = replace(filters, convert=convert)
+        read = partial(book.sums, filters)
+        [found], converter = conversion.sums(filters, [Split(KEYS)], read)
+        told = converter.told()
+    else:
+        [found] = book.sums(filters, [Split(KEYS)])
     projects = {one.pk: one for one in chosen}
     rules = AllocationRule.objects.in_bulk({int(one.keys[2]) for one in found if one.keys[2]})
     lines = _lines(found, projects, rules)
     used = notes(filters, usage=True, hardware=sees_everything, bills=sees_everything)
     return Showback(
         month, filters, tuple(_rows(found, lines, projects)), tuple(lines),
-        newest(filters, used), sees_everything,
+        newest(filters, used), sees_everything, told,
     )  # fmt: skip
 
 
@@ -153,11 +176,14 @@ def _lines(
             continue
         rule = rules[int(rule_id)] if rule_id else None
         part = OWN if origin == "usage" else origin
-        if rule is not None and rule.split != ONE:
+        if rule is not None and origin == "usage":
+            # What a sender loses and what the others are given is one part, and adds up to nothing.
+            part = REQUESTS
+        elif rule is not None and rule.split != ONE:
             part = SHARED
         reconciled = one.measures["reconciled"] or ZERO
         lines.append(Line(projects[int(project)], part, rule, one.currency, amount, reconciled))
-    lines.sort(key=lambda one: (one.team, one.project.name, PARTS.index(one.part), -one.amount))
+    lines.sort(key=lambda one: (*_place(one.project), PARTS.index(one.part), -one.amount))
     return _merged(lines)
 
 
@@ -198,7 +224,12 @@ def _rows(found: Iterable[Sum], lines: Iterable[Line], projects: dict[int, Proje
         )
         for (pk, currency), held in own.items()
     ]
-    return sorted(rows, key=lambda row: (row.team, row.project.name, row.currency))
+    return sorted(rows, key=lambda row: (*_place(row.project), row.currency))
+
+
+def _place(project: Project) -> tuple[Any, ...]:
+    """By team and name; what is nobody's comes last."""
+    return project.is_unallocated, project.team.name if project.team else "", project.name
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

@@ -1,6 +1,7 @@
 """By what a shared charge is divided on a day: priced usage of projects, or requests they made.
 
-Knows the daily costs. Refuses to add currencies, and to invent a weight where nothing was used.
+Knows the daily costs, and what rules moved of them. Refuses to add currencies, and to invent a
+weight where nothing was used.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ from finops.models import BillMatch
 from finops.money import CONTEXT
 from finops.queries.book import REQUEST_KINDS
 
-USAGE = """
-SELECT day, lower(provider), currency, project_id, sum(cost) FROM finops_costday
-WHERE day >= %s AND day <= %s AND currency <> '' GROUP BY 1, 2, 3, 4"""
+USED = """(
+    SELECT day, provider, currency, project_id, cost FROM finops_costday WHERE currency <> ''
+    UNION ALL SELECT day, provider, currency, project_id, cost FROM finops_landedusage
+    UNION ALL SELECT day, provider, currency, sender_id, -cost FROM finops_landedusage
+) AS used"""
+"""Whose usage is whose after the rules over requests: a bill of it is split accordingly."""
+
+USAGE = f"""
+SELECT day, lower(provider), currency, project_id, sum(cost) FROM {USED}
+WHERE day >= %s AND day <= %s GROUP BY 1, 2, 3, 4"""
 
 REQUESTS = """
 SELECT day, lower(provider), model, project_id, sum(spans) FROM finops_costday
@@ -28,9 +36,14 @@ WHERE day >= %s AND day <= %s AND kind = ANY(%s)
 GROUP BY 1, 2, 3, 4"""
 
 REVISIONS = """
-SELECT day, sum(hashtextextended(
-    concat_ws('|', project_id, provider, model, kind, currency, cost, spans), 0))::text
-FROM finops_costday WHERE day >= %s AND day <= %s GROUP BY day ORDER BY day"""
+SELECT day, sum(said)::text FROM (
+    SELECT day, hashtextextended(
+        concat_ws('|', project_id, provider, model, kind, currency, cost, spans), 0) AS said
+    FROM finops_costday
+    UNION ALL SELECT day, hashtextextended(
+        concat_ws('|', sender_id, project_id, provider, currency, cost), 1)
+    FROM finops_landedusage
+) AS used WHERE day >= %s AND day <= %s GROUP BY day ORDER BY day"""
 
 
 class UsageWeights:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops.costing.allocating import Rule, Weights, digest, in_one_unit, parts_of, weights_of
+from finops.costing.allocating import (
+    Rule,
+    Weights,
+    digest,
+    in_one_unit,
+    parts_of,
+    weights_of,
+    within,
+)
 from finops.money import CONTEXT
 
 AMOUNTS = st.integers(-(10**31), 10**31).map(lambda units: Decimal(units).scaleb(-20))
@@ -34,6 +42,19 @@ def test_parts_are_the_whole_to_the_last_digit(amount, units):
         for project in heavy - {last}:
             fair = CONTEXT.divide(CONTEXT.multiply(amount, weights[project]), whole)
             assert abs(CONTEXT.subtract(fair, parts[project])) < Decimal("1e-20")
+
+
+@given(UNITS, st.integers(0, 10**19))
+def test_costs_are_never_more_than_there_is_and_otherwise_as_they_were(units, most):
+    costs = {at: Decimal(unit).scaleb(-12) for at, unit in enumerate(units)}
+    whole = Decimal(most).scaleb(-12)
+    found = within(costs, whole)
+    assert set(found) == set(costs)
+    if summed(costs.values()) <= whole:
+        assert found == costs
+    else:
+        left = CONTEXT.subtract(whole, summed(found.values()))
+        assert 0 <= left < Decimal("1e-20") * len(costs)
 
 
 def rule(split: str, *targets) -> Rule:

@@ -21,8 +21,9 @@ from finops.models import (
     PricedHour,
 )  # fmt: skip
 from finops.queries import spend
+from finops.queries.allocation import bucket
 from ingest.models import DeliveryPeriod
-from tests.factories.finops import billed, paid, spent
+from tests.factories.finops import billed, hardware_by_day, paid, spent
 
 MAY = date(2026, 5, 1)
 ASKED = "from=2026-05-01&to=2026-06-01&basis=book"
@@ -173,6 +174,7 @@ def test_hardware_lands_by_the_requests_it_answered(
     assert daily.values[2] == sum(value for value in daily.values if value) == 1
     held = LandedHardware.objects.get(why__gt="")
     assert held.why == "No project's request for the model llama was seen in its days."
+    assert [(one.why, one.amount) for one in bucket.held(ask(ASKED))] == [(held.why, 2)]
     # A bill of the same hardware is split by the same requests, once it is matched.
     billed(bills, MAY, range(3, 4), "8", provider="Cloud", service="GPUs")
     rule("GPU bill", is_("service", "gpus"), split="telemetry", to=())
@@ -181,11 +183,14 @@ def test_hardware_lands_by_the_requests_it_answered(
     assert held.why == "Its service is matched with no provider, so no request is its."
     BillMatch.objects.create(usage_provider="triton", bill_provider="Cloud", bill_service="GPUs")
     assert by_project("&basis=bill") == {"chat": 2, "search": 6}
+    # What the bill covers is no longer in the bucket: neither as its total nor as what is held.
+    assert (by_project("&f.project=unallocated"), bucket.held(ask(ASKED))) == ({}, [])
     BillMatch.objects.all().delete()
     actions.remove(AllocationRule.objects.get(name="GPU bill"), by=asha, via="page")
     DeliveryPeriod.objects.all().delete()
     # Priced anew, it is landed anew.
     PoolQuarter.objects.filter(model="llama").delete()
+    hardware_by_day()
     pinned(pool, NOON)
     assert by_project() == {"chat": 1, "search": 3}
 

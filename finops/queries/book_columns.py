@@ -1,0 +1,196 @@
+"""The columns of the book: what each of its parts is called, counted and narrowed by.
+
+Knows tables and names. Refuses values: they are parameters of the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .filters import Filters
+
+IDLE = "(idle)"
+SHARED = "(shared hardware)"
+UNBILLED = "(not billed)"
+NOT_ON_BILL = "(not on the bill)"
+
+USAGE = {
+    "project": "c.project_id::text",
+    "provider": "c.provider",
+    "model": "c.model",
+    "service": "c.service",
+    "kind": "c.kind",
+    "tier": "c.tier",
+    "sku": f"'{UNBILLED}'",
+    "origin": "'usage'",
+    "user": "c.user_id",
+    "label": "c.value",
+    "rule": "''",
+}
+HARDWARE = {
+    "project": "(SELECT id::text FROM unclaimed)",
+    "provider": "l.provider",
+    "model": f"CASE WHEN q.model = '' THEN '{IDLE}' ELSE q.model END",
+    "service": f"'{SHARED}'",
+    "kind": f"'{SHARED}'",
+    "tier": f"'{SHARED}'",
+    "sku": "l.hardware",
+    "origin": "'hardware'",
+    "user": f"'{SHARED}'",
+    "label": f"'{SHARED}'",
+    "rule": "''",
+}
+BILL = {
+    "project": "(SELECT id::text FROM unclaimed)",
+    "provider": "coalesce(m.usage_provider, d.provider)",
+    # A bill knows no models, but what a model's provider charges for is named by its SKU; that of
+    # a pool's hardware names the hardware.
+    "model": "CASE WHEN m.usage_provider <> '' AND d.sku <> ''"
+    " AND lower(m.usage_provider) NOT IN (SELECT provider FROM pools) THEN d.sku"
+    f" ELSE '{NOT_ON_BILL}' END",
+    "service": "d.service",
+    "kind": f"'{NOT_ON_BILL}'",
+    "tier": f"'{NOT_ON_BILL}'",
+    "sku": "d.sku",
+    "origin": "'bill'",
+    "user": f"'{NOT_ON_BILL}'",
+    "label": f"'{NOT_ON_BILL}'",
+    "rule": "''",
+}
+"""Each part's column for each thing that rows are grouped or filtered by; `book_moved` has more."""
+
+WHO = {"user": ("finops_usercostday", "c.user_id"), "label": ("finops_labelcostday", "c.value")}
+"""Splits of usage that are known by the day alone, and where; of a label its values are the key."""
+
+USAGE_COSTS = {"list": "c.list_cost"}
+"""Of priced usage it is known what was paid, and often what the list asks; see docs/prices.md."""
+
+COSTS = {
+    "effective": "d.effective_cost",
+    "billed": "d.billed_cost",
+    "list": "d.list_cost",
+    "contracted": "d.contracted_cost",
+}
+
+VOLUMES = """
+    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)), 0)::bigint AS requests,
+    sum(c.tokens)::bigint AS tokens,
+    coalesce(sum(c.priced_spans) FILTER (WHERE c.kind = ANY(%(kinds)s)), 0)::bigint
+        AS priced_requests,
+    coalesce(sum(c.tokens - c.unpriced_tokens) FILTER (WHERE c.currency <> ''), 0)::bigint
+        AS priced_tokens,
+    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)
+        AND lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_requests,
+    coalesce(sum(c.tokens) FILTER (
+        WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_tokens,
+    sum(c.unpriced_spans)::bigint AS unpriced_spans,
+    sum(c.unpriced_tokens)::bigint AS unpriced_tokens,
+    sum(c.unknown_spans)::bigint AS unknown_spans"""
+"""A pool is paid by the hour: its spans have no price of their own, and none is missing.
+
+All parts have the same types, so that of a measure nobody asks for PostgreSQL makes no sum."""
+
+NO_VOLUMES = """
+    0::bigint AS requests, 0::bigint AS tokens, 0::bigint AS priced_requests,
+    0::bigint AS priced_tokens, 0::bigint AS pool_requests, 0::bigint AS pool_tokens,
+    0::bigint AS unpriced_spans, 0::bigint AS unpriced_tokens, 0::bigint AS unknown_spans"""
+
+UNKNOWN_VOLUMES = """
+    NULL::bigint AS requests, NULL::bigint AS tokens, NULL::bigint AS priced_requests,
+    NULL::bigint AS priced_tokens, NULL::bigint AS pool_requests, NULL::bigint AS pool_tokens,
+    NULL::bigint AS unpriced_spans, NULL::bigint AS unpriced_tokens,
+    NULL::bigint AS unknown_spans"""
+"""Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
+
+MATCHED = """LEFT JOIN (
+    -- Two providers may share one bill service; its lines then carry the first name.
+    SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
+    FROM finops_billmatch GROUP BY 1, 2
+) m ON m.bill_provider = d.provider AND m.bill_service = d.service"""
+
+
+def narrowed(columns: dict[str, str], filters: Filters) -> str:
+    """AND-ed conditions for the filters that are set; names come from the tables above."""
+    conditions = [
+        f"AND {columns[name]} = ANY(%({name})s::text[])"
+        for name in ("provider", "model", "service")
+        if getattr(filters, f"{name}s")
+    ]
+    return " ".join(conditions)
+
+
+def _owned(filters: Filters) -> str:
+    return "" if filters.project_ids is None else "AND c.project_id = ANY(%(project_ids)s)"
+
+
+def usage_in_scope(filters: Filters) -> str:
+    """AND-ed conditions for rows of usage under the alias `c`; values come from `parameters`."""
+    return f"{_owned(filters)} {narrowed(USAGE, filters)}"
+
+
+def usage_counted(is_covered: bool) -> str:
+    """A day that a bill covers is on that bill."""
+    if not is_covered:
+        return "true"
+    return """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = c.provider
+        AND c.day >= w.first AND c.day < w.last)"""
+
+
+def hardware_point(step: str) -> str | None:
+    return {
+        "": None,
+        "day": "(q.at AT TIME ZONE %(zone)s)::date",
+        "hour": "date_trunc('hour', q.at)",
+    }[step]
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareSource:
+    """Tables of hardware and what they are read by, all under the alias `q`."""
+
+    paid: str
+    landed: str
+    within: str
+    point: str | None
+    unpriced_quarters: str
+
+
+def hardware_source(step: str, is_covered: bool) -> HardwareSource:
+    """Days, but for the hours of a day and where a bill covers a part of one."""
+    if is_covered or step == "hour":
+        return HardwareSource(
+            "finops_poolquarter",
+            "finops_landedhardware",
+            "q.at >= %(start_at)s AND q.at < %(end_at)s",
+            hardware_point(step),
+            "(q.model = '' AND q.allocated IS NULL)::int",
+        )
+    within, point = "q.day >= %(start)s AND q.day < %(end)s", "q.day" if step else None
+    days = ("finops_poolday", "finops_landedhardwareday")
+    return HardwareSource(*days, within, point, "q.unpriced_quarters")
+
+
+def hardware_counted(is_covered: bool) -> str:
+    """Hardware that a bill of its provider covers is on that bill."""
+    if not is_covered:
+        return "true"
+    return """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = l.provider
+        AND (q.at AT TIME ZONE %(zone)s)::date >= w.first
+        AND (q.at AT TIME ZONE %(zone)s)::date < w.last)
+        OR EXISTS (SELECT FROM edges w WHERE w.provider = l.provider
+        AND q.at >= w.first AND q.at < w.last)"""
+
+
+def keys_of(columns: dict[str, str], keys: Sequence[str], point: str | None) -> str:
+    # Some columns are varchar; as one type, a measure that nobody asks for is not summed.
+    chosen = [f"({columns[key]})::text AS k{place}" for place, key in enumerate(keys)]
+    if point:
+        chosen.append(f"{point} AS point")
+    return ", ".join(chosen) if chosen else "0 AS k0"
+
+
+def ordinals(keys: Sequence[str], step: str) -> str:
+    """Positions of the key columns and the currency behind them; one dummy when there is none."""
+    count = max(1, len(keys) + bool(step)) + 1
+    return ", ".join(str(place) for place in range(1, count + 1))
