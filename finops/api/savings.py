@@ -57,6 +57,7 @@ class Entries(Api):
             *FILTERS,
             text_parameter("change", "Entries of this change alone."),
             text_parameter("counts_as", "Entries of this sort alone.", enum=COUNTED),
+            text_parameter("convert", "Cash in this currency as well, at the entry's own day."),
             *PAGE,
         ],
         name="savings_entries",
@@ -64,12 +65,14 @@ class Entries(Api):
     )
     def get(self, request: Request) -> Response:
         found = queries.entries(
-            read_filters(request, "change", "counts_as", "limit", "cursor"),
+            read_filters(request, "change", "counts_as", "convert", "limit", "cursor"),
             change=text_of(request, "change"),
             counts_as=choice_of(request, "counts_as", SORTS),
             limit=limit_of(request),
             cursor=text_of(request, "cursor") or None,
         )
+        for row in found.rows:
+            row.converted = found.converted.get(row.pk)
         return self.answer(shapes.EntryPageShape, found)
 
 

@@ -140,8 +140,25 @@ class EntryShape(Serializer):
     created_at = Instant()
 
 
+class ConvertedEntryShape(Serializer):
+    """The cash of an entry at the rate of its own day; the entry keeps its currency."""
+
+    currency = CharField()
+    cash = Money()
+    cash_low = MaybeMoney()
+    cash_high = MaybeMoney()
+    rate = Money()
+    rate_day = DateField()
+
+
+class ListedEntryShape(EntryShape):
+    converted = ConvertedEntryShape(
+        allow_null=True, help_text="null unless `convert` is given and there is a rate."
+    )
+
+
 class EntryPageShape(Serializer):
-    data = EntryShape(many=True, source="rows")
+    data = ListedEntryShape(many=True, source="rows")
     next = CharField(allow_null=True)
 
 

@@ -83,10 +83,13 @@ class Conversion:
     to: str
     parts: tuple[Part, ...]
     missing: tuple[Missing, ...]
+    ahead: tuple[Used, ...] = ()
+    """The rates that days to come were converted with: the newest of each currency."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return tuple(sorted({source for part in self.parts for source in part.sources}))
+        used = [one.sources for one in self.parts] + [one.sources for one in self.ahead]
+        return tuple(sorted({source for sources in used for source in sources}))
 
 
 @dataclass(slots=True)
@@ -152,6 +155,7 @@ class Converter:
     rates: Rates
     used: dict[tuple[str, date], Used] = field(default_factory=dict)
     missing: dict[str, set[date]] = field(default_factory=dict)
+    ahead: dict[str, Used] = field(default_factory=dict)
 
     @property
     def to(self) -> str:
@@ -162,6 +166,10 @@ class Converter:
         """Every one that was asked for, and the one converted to."""
         return {self.to, *self.missing, *(currency for currency, _ in self.used)}
 
+    def asked_since(self, first: date) -> set[str]:
+        """Every currency that some day from then on was asked for, whether it had a rate or not."""
+        return {currency for currency, day in self.rates.found if day >= first}
+
     def rate(self, currency: str, day: date) -> Decimal | None:
         found = self.rates.at(currency, day)
         if found is None:
@@ -170,6 +178,13 @@ class Converter:
         if currency != self.to:
             self.used[currency, day] = found
         return found.rate
+
+    def rate_ahead(self, currency: str, today: date) -> Decimal | None:
+        """Of days to come, which have none yet: the newest, as long as it holds today."""
+        found = self.rates.at(currency, today)
+        if found is not None and currency != self.to:
+            self.ahead[currency] = found
+        return None if found is None else found.rate
 
     def told(self) -> Conversion:
         by_currency: dict[str, list[Used]] = {}
@@ -182,6 +197,7 @@ class Converter:
                 Missing(currency, len(days), min(days), max(days))
                 for currency, days in sorted(self.missing.items())
             ),
+            tuple(used for _, used in sorted(self.ahead.items())),
         )
 
 

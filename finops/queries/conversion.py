@@ -73,7 +73,7 @@ def _in_one(one: Sum, converter: Converter, zone: str) -> Sum:
     rate = converter.rate(one.currency, day_of(one.point, zone))
     if rate is None:
         return one
-    money = {name: times(one.measures[name], rate) for name in MONEY}
+    money = {name: times(one.measures[name], rate) for name in MONEY if name in one.measures}
     return replace(one, currency=converter.to, measures={**one.measures, **money})
 
 
@@ -110,6 +110,22 @@ def joined_values(rates: Rates, currencies: Iterable[str], filters: Filters) -> 
         "fx_codes": [used.currency for used in known],
         "fx_rates": [used.rate for used in known],
     }
+
+
+def converter_of_usage(filters: Filters, more: Iterable[str] = ()) -> Converter:
+    """Asked for every day and currency that priced usage of this scope has; knows `more` as well.
+
+    For what converts within SQL, with `joined`: it tells what was converted there.
+    """
+    pairs = book.rows(
+        "SELECT DISTINCT c.day, c.currency FROM finops_costday c WHERE c.day >= %(start)s"
+        f" AND c.day < %(end)s AND c.currency <> '' {book.usage_in_scope(filters)}",
+        book.parameters(filters),
+    )
+    converter = converter_of(filters, {*more, *(code for _, code in pairs)})
+    for day, code in pairs:
+        converter.rate(code, day)
+    return converter
 
 
 def currencies_used(filters: Filters) -> list[str]:

@@ -20,10 +20,10 @@ from .book import Split
 from .budget_figures import known_days
 from .budgets import BudgetRow
 from .budgets import budgets as visible_budgets
-from .expectations import forecast_scope, latest_forecast
 from .filters import FIELDS, Filters, today
-from .overview import MonthEnd, month_end
-from .spend import Answers
+from .forecast_conversion import Expectation
+from .overview import MonthEnd, expected_of, month_end, this_month, with_ahead
+from .spend import DRAWN, Answers
 from .stamp import Stamped
 
 
@@ -71,17 +71,19 @@ def month_course(filters: Filters, user: Any) -> Course:
     month = min(filters.end - timedelta(days=1), now).replace(day=1)
     before, following = (month - timedelta(days=1)).replace(day=1), _following(month)
     both = replace(filters, start=before, end=following, preset="", group_by=(), compare=False)
-    answers = Answers(both, [Split(by_time=True), Split()])
+    answers = Answers(both, [Split(by_time=True), Split()], asked=DRAWN)
     total = answers.total()
     known = known_days(answers.series(()))
     last = min(now, following - timedelta(days=1))
     this = _added(known, month, last)
     previous = _added(known, before, month - timedelta(days=1))
     is_open = month == now.replace(day=1)
-    # Days to come have no exchange rate.
-    foresees = is_open and not filters.convert
-    forecast = latest_forecast(forecast_scope(filters), filters.currency) if foresees else None
-    end = month_end(filters, forecast) if is_open else None
+    expected, end = Expectation(), None
+    if is_open:
+        so_far = this_month(filters)
+        expected = expected_of(filters, so_far)
+        end = month_end(filters, expected.forecast, so_far)
+    forecast = expected.forecast
     ahead = _ahead(known, forecast, month, now) if end and end.expected is not None else {}
     return Course(
         month=month,
@@ -104,7 +106,7 @@ def month_course(filters: Filters, user: Any) -> Course:
         budgets=tuple(_lines(filters, user, month)),
         as_of=total.as_of,
         provisional=total.provisional,
-        conversion=total.conversion,
+        conversion=with_ahead(total.conversion, expected),
         sources=total.sources,
     )
 

@@ -6,7 +6,7 @@ two currencies, or capacity to cash; unknown stays unknown and is counted beside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ from finops.money import CONTEXT
 
 from . import cursors, savings_conversion
 from .filters import Filters, midnight
-from .savings_conversion import in_one
+from .savings_conversion import ConvertedEntry, in_one
 from .stamp import Stamped, newest, notes
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -129,6 +129,8 @@ class Savings(Stamped):
 class EntryPage:
     rows: tuple[LedgerEntry, ...]
     next: str | None
+    converted: Mapping[int, ConvertedEntry]
+    """By entry, when another currency is asked for; entries themselves stay as they are booked."""
 
 
 def savings(filters: Filters) -> Savings:
@@ -197,10 +199,11 @@ def entries(
         found = found.filter(Q(period_from__lt=start) | Q(period_from=start, pk__lt=pk))
     found = found.select_related("project", "pool", "book", "created_by", "superseded_by")
     rows = tuple(found.order_by("-period_from", "-pk")[: limit + 1])
-    if len(rows) <= limit:
-        return EntryPage(rows, None)
-    last = rows[limit - 1]
-    return EntryPage(rows[:limit], cursors.encode(last.period_from.isoformat(), last.pk))
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        following = cursors.encode(rows[-1].period_from.isoformat(), rows[-1].pk)
+    return EntryPage(rows, following, savings_conversion.beside(rows, filters))
 
 
 def entries_of(change_ref: str) -> tuple[LedgerEntry, ...]:

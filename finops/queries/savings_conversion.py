@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db.models import Min, QuerySet
@@ -15,6 +16,7 @@ from django.db.models import Min, QuerySet
 from finops.costing.exchange import Converter, times
 from finops.models import LedgerEntry
 from finops.models.ledger import ESTIMATE, PROGRAMME_COST, REALISED
+from finops.money import CONTEXT
 
 from .conversion import day_of, rates_into
 from .filters import Filters
@@ -49,7 +51,46 @@ def in_one(found: list[LedgerEntry], converter: Converter | None, zone: str) -> 
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class ConvertedEntry:
+    """The cash of an entry in another currency, beside what is booked."""
+
+    currency: str
+    cash: Decimal
+    cash_low: Decimal | None
+    cash_high: Decimal | None
+    rate: Decimal
+    rate_day: date
+
+
+def beside(rows: Iterable[LedgerEntry], filters: Filters) -> dict[int, ConvertedEntry]:
+    """By entry; without cash or a rate there is none."""
+    held = [row for row in rows if row.cash is not None]
+    if not filters.convert or not held:
+        return {}
+    days = {row.pk: _day_of(row, filters.zone) for row in held}
+    codes = {row.currency for row in held}
+    rates = rates_into(filters.convert, codes, min(days.values()), max(days.values()))
+    found = {}
+    for row in held:
+        used = rates.at(row.currency, days[row.pk])
+        if used is not None and row.cash is not None:
+            found[row.pk] = ConvertedEntry(
+                filters.convert,
+                CONTEXT.multiply(row.cash, used.rate),
+                times(row.cash_low, used.rate),
+                times(row.cash_high, used.rate),
+                used.rate,
+                used.rate_day,
+            )
+    return found
+
+
 def _rate_of(entry: LedgerEntry, converter: Converter, zone: str) -> Decimal | None:
+    return converter.rate(entry.currency, _day_of(entry, zone))
+
+
+def _day_of(entry: LedgerEntry, zone: str) -> date:
     """A saving is of the last day of its period, a cost of its day, a promise of when it was made.
 
     So a promise about days to come has a rate as well.
@@ -59,4 +100,4 @@ def _rate_of(entry: LedgerEntry, converter: Converter, zone: str) -> Decimal | N
         PROGRAMME_COST: entry.period_from,
         ESTIMATE: entry.created_at,
     }[entry.counts_as]
-    return converter.rate(entry.currency, day_of(at, zone))
+    return day_of(at, zone)

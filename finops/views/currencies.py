@@ -5,7 +5,7 @@ Knows how a conversion is worded. Refuses rates and queries: an answer brings it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Any
@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 
-from finops.costing.exchange import HOLDS_DAYS, PIVOT, Conversion, Missing, Part
+from finops.costing.exchange import HOLDS_DAYS, PIVOT, Conversion, Missing, Part, Used
 from finops.money import plain
+from finops.queries.filters import Filters
 from finops.templatetags import words
 
 from .navigation import address
@@ -67,9 +68,19 @@ def convert_choices(view: View, others: Iterable[str]) -> list[Choice]:
     ]
 
 
-def said(view: View, others: dict[str, Decimal | None], conversion: Conversion) -> Said:
+def said(
+    view: View,
+    others: Mapping[str, Decimal | None],
+    conversion: Conversion,
+    period: Filters | None = None,
+    where: str = "in no figure",
+) -> Said:
+    """`period` is what the figures are of, where that is not what the bar shows; `where` what has
+    no rate is to be found.
+    """
     lines = [part_said(part) for part in conversion.parts]
-    lines += [missing_said(one, others.get(one.currency)) for one in conversion.missing]
+    lines += [ahead_said(one) for one in conversion.ahead]
+    lines += [missing_said(one, others.get(one.currency), where) for one in conversion.missing]
     if not lines:
         lines = [f"Nothing here is in another currency than {conversion.to}."]
     sources = " and ".join(conversion.sources)
@@ -80,14 +91,13 @@ def said(view: View, others: dict[str, Decimal | None], conversion: Conversion) 
     return Said(
         title,
         tuple(lines),
-        rates_href(view, first),
+        rates_href(period or view.filters, first),
         view.url(replace(view.filters, convert=""), cursor=""),
     )
 
 
-def rates_href(view: View, currency: str) -> str:
+def rates_href(filters: Filters, currency: str) -> str:
     """The rates of the period, day by day."""
-    filters = view.filters
     asked = {
         "from": filters.start.isoformat(),
         "to": filters.end.isoformat(),
@@ -114,12 +124,18 @@ def part_said(part: Part) -> str:
     return f"{text}."
 
 
-def missing_said(missing: Missing, amount: Decimal | None) -> str:
+def ahead_said(used: Used) -> str:
+    """Days to come have no rate of their own."""
+    rate, day = rate_said(used.rate), words.day(used.rate_day)
+    return f"What is expected: {used.currency} at {rate}, the newest rate, of {day}."
+
+
+def missing_said(missing: Missing, amount: Decimal | None, where: str) -> str:
     what = words.money(amount, missing.currency) if amount else missing.currency
     when = words.day(missing.first)
     if missing.last != missing.first:
         when = f"{missing.days} days from {when} to {words.day(missing.last)}"
     return (
-        f"{what} of {when} is not converted and in no figure: there is no rate of that time, or of"
+        f"{what} of {when} is not converted and {where}: there is no rate of that time, or of"
         f" the {HOLDS_DAYS} days before."
     )

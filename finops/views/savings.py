@@ -55,7 +55,8 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     name = f"savings-{filters.start}-{filters.end}.csv"
     if view.extra.get("what") == "ledger":
         found = queries.entries(filters, change=view.extra.get("change", ""), limit=EVERY_ENTRY)
-        return csv_response(entry_table(found.rows), f"ledger-{name}", filters)
+        table = entry_table(found.rows, filters.convert, found.converted)
+        return csv_response(table, f"ledger-{name}", filters)
     made = queries.savings(filters)
     return csv_response(change_table(made), name, filters, made)
 
@@ -86,7 +87,7 @@ def savings_page(
         chart=marked(payback_chart(found), [day.day for day in found.days], marks_of(view.filters))
         if found.days
         else None,
-        ledger=entry_table(entries.rows),
+        ledger=entry_table(entries.rows, view.filters.convert, entries.converted),
         ledger_of=change,
         whole_ledger_href=view.url(change="", cursor="") if change else "",
         changes_href=changes_href(),

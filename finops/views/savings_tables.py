@@ -6,7 +6,9 @@ own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from django.urls import NoReverseMatch, reverse
 
@@ -15,6 +17,7 @@ from finops.models.ledger import ESTIMATE, PROGRAMME_COST, REALISED
 from finops.models.prices import BILLED_BY
 from finops.money import MINUS
 from finops.queries.savings import Capacity, CashSum, ChangeRow, Claim, Savings
+from finops.queries.savings_conversion import ConvertedEntry
 from finops.templatetags import words
 
 from .tables import (
@@ -124,7 +127,12 @@ def state_cell(claim: Claim) -> Cell:
     return words_cell("final", tone="good")
 
 
-def entry_table(rows: tuple[LedgerEntry, ...]) -> Table:
+def entry_table(
+    rows: tuple[LedgerEntry, ...],
+    to: str = "",
+    converted: Mapping[int, ConvertedEntry] = MappingProxyType({}),
+) -> Table:
+    """With `to`, cash stands in that currency as well."""
     columns = (
         Column("Entry"),
         Column("Of"),
@@ -133,15 +141,23 @@ def entry_table(rows: tuple[LedgerEntry, ...]) -> Table:
         Column("GPU-seconds freed", number=True),
         Column("Cash", number=True, help="Saved; of a programme cost, spent"),
         Column("Currency"),
+        *([Column(f"Cash, {to}", number=True, help="At the rate of its own day")] if to else []),
         Column("State"),
         Column("Rests on"),
         Column("Booked"),
     )
-    made = tuple(Row(entry_cells(row)) for row in rows)
+    made = tuple(
+        Row(entry_cells(row, (_converted_cell(converted.get(row.pk), to),) if to else ()))
+        for row in rows
+    )
     return Table("ledger", "The ledger, newest period first", columns, made, empty="No entries.")
 
 
-def entry_cells(row: LedgerEntry) -> tuple[Cell, ...]:
+def _converted_cell(found: ConvertedEntry | None, to: str) -> Cell:
+    return money_cell(found.cash if found else None, to)
+
+
+def entry_cells(row: LedgerEntry, beside: tuple[Cell, ...] = ()) -> tuple[Cell, ...]:
     kind = SORTS[row.counts_as]
     if row.supersedes_id:
         kind = f"Adjustment of #{row.supersedes_id}, {kind.lower()}"
@@ -162,6 +178,7 @@ def entry_cells(row: LedgerEntry) -> tuple[Cell, ...]:
         ),
         money_cell(row.cash, row.currency),
         words_cell(row.currency or "–"),
+        *beside,
         entry_state(row),
         words_cell(row.basis, prose=True),
         time_cell(row.created_at, note=by),

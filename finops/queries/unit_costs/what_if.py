@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.utils import timezone
 
 from finops.actions import price_book
+from finops.costing.exchange import Converter
 from finops.costing.lines import Usage, cost_of_spans
 from finops.costing.rates import BILLED_AS, Rate, RateCard
 from finops.costing.terms import NOTHING_AGREED, Agreed, card_at
@@ -23,7 +24,7 @@ from finops.models import Price, PriceBook
 from finops.money import CONTEXT
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 
-from .. import book, prices
+from .. import book, conversion, prices
 from ..amounts import ZERO
 from ..filters import Filters
 from ..stamp import Stamped, newest, notes
@@ -96,6 +97,8 @@ class _Group:
     tier: str
     input_band: int
     clock: time | None
+    day: date | None
+    """Only where costs are converted, at the rate of their day."""
     cost: Decimal
     usage: Usage
 
@@ -109,26 +112,34 @@ def what_if(filters: Filters, asked: Asked) -> WhatIf:
     moment = min(timezone.now(), filters.end_at - timedelta(microseconds=1))
     rates = _rates(newest_book, asked.candidates)
     has_hours = any(rate.time_from for known in rates.values() for rate in known)
-    groups, unpriced = _groups(filters, by_clock=has_hours)
+    converter = None
+    if filters.convert:
+        codes = {rate.currency for known in rates.values() for rate in known}
+        converter = conversion.converter_of_usage(filters, codes)
+    groups, unpriced = _groups(filters, converter, by_clock=has_hours)
     agreed = price_book.agreed_of(newest_book) if newest_book else NOTHING_AGREED
     # Discounts of single projects cannot be told apart in a sum over several.
     projects = filters.project_ids or ()
     payer = projects[0] if len(projects) == 1 else None
     sources = notes(filters, usage=True)
+    outcomes = tuple(
+        _outcome(
+            candidate, rates[candidate], (agreed, payer), groups, moment, filters.shown, converter
+        )
+        for candidate in asked.candidates
+    )
     return WhatIf(
-        currency=filters.currency,
+        currency=filters.shown,
         book=newest_book,
         prices_on=moment,
         requests=sum(group.requests for group in groups),
         cost_now=_sum(group.cost for group in groups),
         unpriced=unpriced,
-        outcomes=tuple(
-            _outcome(candidate, rates[candidate], (agreed, payer), groups, moment, filters.currency)
-            for candidate in asked.candidates
-        ),
+        outcomes=outcomes,
         as_of=newest(filters, sources),
         provisional=True,
         sources=sources,
+        conversion=converter.told() if converter else None,
     )
 
 
@@ -163,25 +174,33 @@ def _rates(
     return {one: found.get(name, []) for name, one in named.items()}
 
 
-def _groups(filters: Filters, *, by_clock: bool) -> tuple[list[_Group], int]:
+def _groups(
+    filters: Filters, converter: Converter | None, *, by_clock: bool
+) -> tuple[list[_Group], int]:
     """Usage that is priced as a whole, by what a rate may depend on; and requests that are not."""
     clock = "(f.at AT TIME ZONE 'UTC')::time" if by_clock else "NULL::time"
+    day, fx = "NULL::date", {}
+    if converter is not None:
+        day = "(f.at AT TIME ZONE %(zone)s)::date" if by_clock else "f.day"
+        fx = conversion.joined_values(converter.rates, converter.currencies, filters)
+    source = exact_usage(filters, by="at" if by_clock else "day", is_converted=bool(fx))
     sums = ", ".join(f"sum(f.{name})::bigint" for name in TOKEN_FIELDS)
     found = book.rows(
-        f"SELECT f.is_exact, f.tier, f.input_band, {clock}, sum(f.cost), sum(f.spans)::bigint,"
-        f" sum(f.errors)::bigint, sum(f.usage_unknown)::bigint, {sums}"
-        f" FROM ({exact_usage(filters, by='at' if by_clock else 'day')}) AS f"
-        " WHERE f.kind = %(kind)s GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4",
-        {**book.parameters(filters), "currency": filters.currency, "kind": KIND},
+        f"SELECT f.is_exact, f.tier, f.input_band, {clock}, {day}, sum(f.cost),"
+        f" sum(f.spans)::bigint, sum(f.errors)::bigint, sum(f.usage_unknown)::bigint, {sums}"
+        f" FROM ({source}) AS f"
+        " WHERE f.kind = %(kind)s GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5",
+        {**book.parameters(filters), "currency": filters.currency, "kind": KIND, **fx},
     )
     groups, unpriced = [], 0
-    for is_exact, tier, band, at, cost, spans, errors, unknown, *tokens in found:
+    for is_exact, tier, band, at, of_day, cost, spans, errors, unknown, *tokens in found:
         # What did not say its usage costs nothing on either side, and is no saving.
         unpriced += unknown if is_exact else spans
         if not is_exact:
             continue
         counts = dict(zip(TOKEN_CLASSES, tokens, strict=True))
-        groups.append(_Group(tier, band, at, cost, Usage(KIND, counts, spans, errors, unknown)))
+        usage = Usage(KIND, counts, spans, errors, unknown)
+        groups.append(_Group(tier, band, at, of_day, cost, usage))
     return groups, unpriced
 
 
@@ -192,7 +211,9 @@ def _outcome(
     groups: list[_Group],
     moment: datetime,
     currency: str,
+    converter: Converter | None,
 ) -> Outcome:
+    """Prices are those of `moment`; what they come to is converted at the rate of each day."""
     if not rates:
         reason = f"The price book has no model {candidate}; the page Prices lists them."
         return Outcome(candidate=candidate, reason=reason)
@@ -205,19 +226,21 @@ def _outcome(
         name = (candidate.provider, candidate.model)
         card = card_at(rates, *terms, name, group.tier, group.input_band, at)
         cost = cost_of_spans(group.usage, card)
-        is_priced = card is not None and card.currency == currency
+        rate = None
         if card is not None:
             currencies.add(card.currency)
-        if card is None or not is_priced or cost.unpriced_spans or cost.line.unpriced_tokens:
+            rate = _rate(card.currency, currency, group.day, converter)
+        if card is None or rate is None or cost.unpriced_spans or cost.line.unpriced_tokens:
             left_out += group.requests
             left_out_cost = CONTEXT.add(left_out_cost, group.cost)
             continue
-        now, then = CONTEXT.add(now, group.cost), CONTEXT.add(then, cost.line.total)
+        now = CONTEXT.add(now, group.cost)
+        then = CONTEXT.fma(cost.line.total, rate, then)
         requests, tokens = requests + group.requests, tokens + cost.line.tokens
         fallbacks |= dict.fromkeys(_fallbacks(group.usage, card))
     reason = ""
     if not requests:
-        reason = _why_nothing(groups, currencies, currency)
+        reason = _why_nothing(groups, currencies, currency, converter)
     return Outcome(
         candidate=candidate,
         requests=requests,
@@ -231,11 +254,23 @@ def _outcome(
     )
 
 
-def _why_nothing(groups: list[_Group], currencies: set[str], currency: str) -> str:
+def _rate(
+    code: str, currency: str, day: date | None, converter: Converter | None
+) -> Decimal | None:
+    if converter is not None and day is not None:
+        return converter.rate(code, day)
+    return Decimal(1) if code == currency else None
+
+
+def _why_nothing(
+    groups: list[_Group], currencies: set[str], currency: str, converter: Converter | None
+) -> str:
     if not groups:
         return "No chat request of this period has a price to compare with."
     others = sorted(currencies - {currency})
-    if others:
+    if others and converter is not None and any(code in converter.missing for code in others):
+        return f"Its prices are in {', '.join(others)}, which has no exchange rate on these days."
+    if others and converter is None:
         return f"Its prices are in {', '.join(others)}; they are not converted to {currency}."
     return "It has no price for these tiers or token classes."
 

@@ -5,10 +5,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.urls import resolve
 
 from finops.actions.exchange import import_file
 from finops.models import ExchangeRate
 from finops.queries.filters import today
+from tests.finops.api.test_matrix import addresses
 
 pytestmark = pytest.mark.usefixtures("estate")
 
@@ -103,3 +105,34 @@ def test_spend_is_converted_as_the_parameter_asks_and_refused_elsewhere(by_token
     assert sum(Decimal(row["cost"]) for row in table["data"]) == Decimal(euros["cost"])
     refused = asha.get("/api/v1/requests", convert="EUR")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "convert")
+
+
+def test_every_address_converts_or_says_why_not(by_token):
+    asha = by_token("asha", "write")
+    assert asha.post(RATES, body(rates=[one(today() - back * DAY) for back in range(70)])).json()
+    told = set()
+    for name, path in addresses().items():
+        if "{" in path or name in ("schema", "alerts-stream"):
+            continue
+        if "GET" not in resolve(path).func.view_class.permissions:
+            continue
+        answer = asha.get(path, convert="EUR")
+        if answer.status_code == 200:
+            told.add(name)
+            found = answer.json()
+            ways = ("conversion", "to")
+            if not any(found.get(way) for way in ways):
+                assert all("converted" in row for row in found["data"]), name
+        elif answer.status_code == 400:
+            [message] = [
+                error["message"] for error in answer.json()["errors"] if error["field"] == "convert"
+            ]
+            assert message.startswith("Does not apply here"), name
+        else:
+            assert answer.status_code in (403, 404), name
+    assert told == {
+        "spend", "spend-by", "spend-series", "spend-month", "spend-lines", "unit-costs",
+        "unit-costs-series", "unit-costs-comparison", "unit-costs-what-if", "savings",
+        "savings-entries", "showback", "allocation-unallocated", "budgets", "exchange-rates-used",
+        "forecasts", "anomalies", "gpus",
+    }  # fmt: skip

@@ -9,13 +9,14 @@ from django.db import connection
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
-from finops.actions import exchange
+from finops.actions import exchange, user_sums
 from finops.costing.exchange import Missing, Part
 from finops.money import CONTEXT
 from finops.queries import book, by_user
 from finops.queries.conversion import MONEY
+from finops.queries.cost_lines import cost_lines
 from finops.queries.filters import FilterError, Filters
-from finops.queries.spend import spend_by, spend_page, spend_series, spend_total
+from finops.queries.spend import Answers, spend_by, spend_page, spend_series, spend_total
 from tests.factories.finops import billed, paid, spent
 
 RATES = b"""Date,USD,JPY,
@@ -90,12 +91,25 @@ def test_conversion_costs_one_query_and_without_it_none(ask, traffic):
 
 @pytest.mark.parametrize("group", ["project", "team", "provider", "model", "kind", "origin"])
 def test_rows_days_and_total_are_one_number(ask, traffic, group):
-    total, table, series = spend_page(ask(f"{DAYS}&convert=EUR&group_by={group}"), "day", 8)
+    filters = ask(f"{DAYS}&convert=EUR&group_by={group}")
+    total, table, series = spend_page(filters, "day", 8)
+    every = Answers(filters, [book.Split((group,), by_time=True)]).series((group,), 1)
 
+    assert spend_page(filters, "day", 1)[2] == every
     assert sum(by(table).values()) == table.total.cost == total.cost == Decimal(28)
     assert sum(value for line in series.lines for value in line.values) == Decimal(28)
     assert table.conversion == series.conversion == total.conversion
     assert series.currency == table.currency == "EUR"
+
+
+def test_lines_are_those_of_the_total_and_name_what_is_beside_it(ask, traffic):
+    filters = ask(f"{DAYS}&convert=EUR")
+    found = cost_lines(filters)
+
+    assert (found.total, found.others) == (Decimal(28), (("Credits", Decimal(7)),))
+    assert sum(line.cost for line in found.rows if line.cost is not None) == Decimal(28)
+    assert cost_lines(filters, {"kind": "embedding"}).others == ()
+    assert dict(cost_lines(ask(DAYS)).others) == {"Credits": 7, "EUR": 3}
 
 
 def test_series_has_each_day_in_the_new_currency(ask, traffic):
@@ -130,6 +144,8 @@ def test_users_are_ordered_and_add_up_across_currencies(ask, traffic, chat, monk
     UserCostDay.objects.create(**dear, user_id="yen", currency="JPY", cost=Decimal(160))
     UserCostDay.objects.create(**dear, user_id="dollar", currency="USD", cost=Decimal(5))
     UserCostDay.objects.create(**dear, user_id="credit", currency="Credits", cost=Decimal(900))
+    with connection.cursor() as cursor:
+        user_sums.write(cursor, chat.pk, dear["day"])
     monkeypatch.setattr(by_user, "MOST_NAMED", 1)
 
     table = spend_by(ask(f"{DAYS}&convert=EUR&group_by=user"))
