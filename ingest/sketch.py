@@ -9,7 +9,9 @@ them itself. Pure: no database.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
@@ -43,16 +45,19 @@ def quantile(keys: Sequence[int], counts: Sequence[int], q: float) -> float | No
 
     By nearest rank: the smallest value that at least this share of all do not exceed.
     """
-    total = sum(counts)
-    if total == 0:
-        return None
-    rank = max(1, math.ceil(q * total - ROUNDING))
-    seen = 0
-    for key, count in sorted(zip(keys, counts, strict=True)):
-        seen += count
-        if seen >= rank:
-            return midpoint(key)
-    raise AssertionError("a rank lies below the total")
+    return quantiles(keys, counts, (q,))[0]
+
+
+def quantiles(
+    keys: Sequence[int], counts: Sequence[int], qs: Sequence[float]
+) -> list[float | None]:
+    """Several at once, in the order asked for."""
+    buckets = sorted(zip(keys, counts, strict=True))
+    upto = list(accumulate(count for _, count in buckets))
+    if not upto or not upto[-1]:
+        return [None] * len(qs)
+    ranks = (max(1, math.ceil(q * upto[-1] - ROUNDING)) for q in qs)
+    return [midpoint(buckets[bisect_left(upto, rank)][0]) for rank in ranks]
 
 
 def merge(sketches: Iterable[tuple[Sequence[int], Sequence[int]]]) -> tuple[list[int], list[int]]:

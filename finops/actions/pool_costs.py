@@ -27,9 +27,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection
 
+from finops.actions import hardware_sums
 from finops.actions.book_rates import QUARTER, quarters_of
 from finops.costing.pools import Busy, share_out
 from finops.costing.rates import SINCE_EVER
@@ -37,6 +40,7 @@ from finops.models import HardwarePrice, PriceBook
 from finops.models.prices import BY_USE
 from finops.money import Money
 from ingest.models import Pool
+from ingest.rollup.spans import accounting_days
 from ingest.sources.triton_statistics import EXECUTION_SECONDS, REQUESTS_OK
 from ingest.store.counting import copy_rows
 
@@ -126,6 +130,8 @@ def write(cursor: Any, pool_id: int, pins: Mapping[datetime, PriceBook], now: da
     # Read before the COPY begins: it has the connection to itself.
     rows = priced(cursor, pool_id, pins, now)
     copy_rows(cursor, "finops_poolquarter", COLUMNS, rows)
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    hardware_sums.write_paid(cursor, pool_id, accounting_days(list(pins), zone))
 
 
 def priced(

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,6 +35,7 @@ from django.utils import timezone
 
 from finops.actions import pool_costs, price_book
 from finops.actions.book_rates import BookRates, Name, quarters_of
+from finops.actions.in_turn import in_turn
 from finops.costing.lines import (
     PAID_BY_REQUEST,
     PAID_BY_USAGE,
@@ -101,16 +103,12 @@ def price_hours(limit: int = 200, now: datetime | None = None) -> int:
     """
     now = now or timezone.now()
     due = {"project": _due_projects(limit), "pool": pool_costs.due(limit, now)}
-    done, errors = 0, []
-    for kind, owners in due.items():
-        for owner, hours in owners.items():
-            try:
-                done += _price_owner(kind, owner, hours, now)
-            except Exception as error:
-                errors.append(error)
-    if errors:
-        raise ExceptionGroup("Some hours could not be priced", errors)
-    return done
+    work = (
+        (f"{kind} {owner}", partial(_price_owner, kind, owner, hours, now))
+        for kind, owners in due.items()
+        for owner, hours in owners.items()
+    )
+    return in_turn(work, "Some hours could not be priced")
 
 
 def reprice(

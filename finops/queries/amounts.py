@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -41,6 +42,13 @@ class Amounts:
     """Priced usage per 1M priced tokens; hardware counts only where the scope is all hardware."""
     per_thousand_requests: Decimal | None = None
     """Priced usage and hardware per 1K requests that have a price."""
+    tokens_counted: int = 0
+    """What `per_million_tokens` divides by; `tokens` holds those without a price too."""
+    requests_counted: int = 0
+    """What `per_thousand_requests` divides by; hardware's by its own count, traced or not."""
+    requests_elsewhere: int = 0
+    """Requests that hardware answered whose cost is not in here, as that of a shared pool is not
+    in a project's usage."""
 
     @property
     def provisional(self) -> bool:
@@ -92,10 +100,36 @@ class SpendTable(Stamped):
     others: tuple[tuple[str, Decimal], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group over the points of a series; None where nothing at all is known of the point."""
+
+    keys: tuple[str, ...]
+    label: str
+    values: tuple[Decimal | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series(Stamped):
+    """Cost per step and group; `points[i]` belongs to `values[i]` of every line."""
+
+    step: str
+    currency: str
+    points: tuple[date | datetime, ...]
+    """Accounting days up to today, or aware UTC hours up to now."""
+    lines: tuple[Line, ...]
+    """Dearest first; the last one is `Other` when there were more than `top`."""
+    reconciled: tuple[Decimal | None, ...]
+    """Per point, the part of the cost that a complete bill covers."""
+
+
 def added(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Measure by measure; an amount that no part knows stays None."""
     total: dict[str, Any] = {}
     for part in parts:
+        if not total:
+            total = dict(part)
+            continue
         for name, value in part.items():
             held = total.get(name)
             total[name] = value if held is None else held if value is None else plus(held, value)
@@ -131,6 +165,11 @@ def amounts(sums: dict[str, Any], *, counts_usage: bool) -> dict[str, Any]:
         "unpriced_gpu_hours": (sums.get("unpriced_gpu_s") or 0.0) / 3600,
         "per_million_tokens": _per_million(sums),
         "per_thousand_requests": _per_thousand(sums),
+        "tokens_counted": of_tokens(sums)[1],
+        "requests_counted": of_requests(sums)[1],
+        "requests_elsewhere": 0
+        if sums.get("hardware_cost")
+        else int(sums.get("pool_requests") or 0),
     }
 
 
@@ -170,3 +209,11 @@ def _per(cost: Decimal | None, unit: int, count: Any) -> Decimal | None:
     if not cost:
         return None
     return CONTEXT.divide(CONTEXT.multiply(cost, Decimal(unit)), Decimal(count))
+
+
+def known_before(sums: dict[str, Any]) -> Decimal | None:
+    """None when all there was had no price: no cost to compare with, and not a cost of zero."""
+    if sums["cost"] or sums["usage_cost"]:
+        return sums["cost"] or ZERO
+    without = (sums.get("unpriced_spans") or 0) + (sums.get("unknown_spans") or 0)
+    return None if without and without >= (sums.get("requests") or 0) else ZERO

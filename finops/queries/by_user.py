@@ -1,8 +1,10 @@
-"""The book split by user: the dearest by name, and everybody else as what is left of the total.
+"""The book split by user, or by the values of a label: the dearest by name, and everybody else as
+what is left of the total.
 
 Users are summed less often than everything else, a late request names none, and a day that a bill
 covers in part is filled from sums without users. All that is in the row of everybody else, so that
-the rows add up to the total to the last digit.
+the rows add up to the total to the last digit. A label is a split of the same kind: a request
+without it, and the values beyond those that a day keeps apart, have a row of their own.
 """
 
 from __future__ import annotations
@@ -11,56 +13,92 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ingest.labels import OTHER_VALUES
+
 from . import book, conversion
 from .amounts import minus
-from .book import MEASURES, Split, Sum
+from .book import EVERYTHING, Asked, Split, Sum
+from .book_columns import WHO
+from .book_coverage import Coverage
 from .filters import Filters
+from .weeks import whole_weeks
 
 MOST_NAMED = 100
 EVERYBODY_ELSE = "(everybody else)"
+NOBODY = ""
+"""The value of requests without the label, and the user of those that name none."""
 
 Key = tuple[tuple[str, ...], Any, str]
 
 
-def dearest(filters: Filters) -> tuple[str, ...]:
-    """The users that get a row of their own."""
+def dearest(filters: Filters, who: str = "user") -> tuple[str, ...]:
+    """The users, or values of the label asked for, that get a row of their own."""
+    _, column = WHO[who]
     weights = {filters.currency: 1.0}
     if filters.convert:
         weights = conversion.newest_rates(filters)
     found = book.rows(
-        "SELECT c.user_id FROM finops_usercostday c"
+        f"SELECT {column} FROM ({_spent(filters, who)}) AS c"
         " LEFT JOIN unnest(%(codes)s::text[], %(weights)s::float8[]) AS w (currency, weight)"
         " ON w.currency = c.currency"
-        " WHERE c.day >= %(start)s AND c.day < %(end)s"
-        " AND (w.currency IS NOT NULL OR c.currency = '')"
-        f" {book.usage_in_scope(filters)}"
-        " GROUP BY 1 ORDER BY sum(c.cost::float8 * coalesce(w.weight, 0)) DESC,"
+        " WHERE w.currency IS NOT NULL OR c.currency = ''"
+        " GROUP BY 1 ORDER BY sum(c.cost * coalesce(w.weight, 0)) DESC,"
         " sum(c.spans) DESC, 1 LIMIT %(most)s",
         {
             **book.parameters(filters),
+            **dict(zip(("weeks", "rest"), whole_weeks(filters.start, filters.end), strict=True)),
             "codes": list(weights),
             "weights": list(weights.values()),
             "most": MOST_NAMED,
         },
     )
-    return tuple(user for (user,) in found)
+    named = [user for (user,) in found]
+    return tuple(dict.fromkeys(named if who == "user" else (*named, NOBODY, OTHER_VALUES)))
+
+
+def _spent(filters: Filters, who: str) -> str:
+    """Rows to rank by; of all that users did there are narrow sums, by the week and by the day."""
+    scope = book.usage_in_scope(filters)
+    if who == "label" or filters.providers or filters.models or filters.services:
+        table, column = WHO[who]
+        of_label = "AND c.label = %(label)s" if who == "label" else ""
+        # Summed first: to make floats of numerics takes longer than to add them up.
+        return (
+            f"SELECT {column}, c.currency, sum(c.cost)::float8 AS cost, sum(c.spans) AS spans"
+            f" FROM {table} c WHERE c.day >= %(start)s AND c.day < %(end)s {of_label} {scope}"
+            " GROUP BY 1, 2"
+        )
+    return " UNION ALL ".join(
+        "SELECT c.user_id, c.currency, c.cost, c.spans FROM finops_userspend c"
+        f" WHERE c.days = {days} AND c.first >= %({first})s AND c.first < %({end})s {scope}"
+        for days, first, end in ((1, "start", "weeks"), (7, "weeks", "rest"), (1, "rest", "end"))
+    )
 
 
 def sums(
-    filters: Filters, splits: Sequence[Split], step: str, users: Sequence[str]
+    filters: Filters,
+    splits: Sequence[Split],
+    step: str,
+    users: Sequence[str],
+    asked: Asked = EVERYTHING,
+    covered: Coverage | None = None,
 ) -> list[list[Sum]]:
-    """As `book.sums`, for splits of which some have the key `user`."""
+    """As `book.sums`, for splits of which some have the key `user` or `label`."""
     plain = [replace(split, keys=_without_user(split.keys, split.keys)) for split in splits]
     wanted = list(dict.fromkeys(plain))
-    whole = dict(zip(wanted, book.sums(filters, wanted, step), strict=True))
-    named = [split for split in splits if "user" in split.keys]
-    shares = dict(zip(named, book.sums(filters, named, step, users), strict=True))
+    whole = dict(zip(wanted, book.sums(filters, wanted, step, (), asked, covered), strict=True))
+    named = [split for split in splits if is_by_name(split)]
+    shares = dict(zip(named, book.sums(filters, named, step, users, asked, covered), strict=True))
     return [
         [*shares[split], *_rest(split, shares[split], whole[all_users])]
         if split in shares
         else whole[all_users]
         for split, all_users in zip(splits, plain, strict=True)
     ]
+
+
+def is_by_name(split: Split) -> bool:
+    return bool(set(split.keys) & set(WHO))
 
 
 def _rest(split: Split, shares: Sequence[Sum], whole: Sequence[Sum]) -> list[Sum]:
@@ -74,17 +112,17 @@ def _rest(split: Split, shares: Sequence[Sum], whole: Sequence[Sum]) -> list[Sum
         parts = told.get((one.keys, one.point, one.currency), [])
         measures = {
             name: _less(one.measures[name], [part.measures[name] for part in parts])
-            for name in MEASURES
+            for name in one.measures
         }
         if any(measures.values()):
             keys = iter(one.keys)
-            own = tuple(EVERYBODY_ELSE if name == "user" else next(keys) for name in split.keys)
+            own = tuple(EVERYBODY_ELSE if name in WHO else next(keys) for name in split.keys)
             left.append(Sum(own, one.point, one.currency, measures))
     return left
 
 
 def _without_user(names: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(value for name, value in zip(names, values, strict=True) if name != "user")
+    return tuple(value for name, value in zip(names, values, strict=True) if name not in WHO)
 
 
 def _less(whole: Any, parts: Sequence[Any]) -> Any:

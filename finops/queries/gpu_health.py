@@ -93,11 +93,11 @@ HEALTH = """
 SELECT gpu_id, sum(reasons_s), sum(throttled_s), sum(thermal_s), sum(power_brake_s),
     sum(power_cap_s), sum(lost_s), sum(ecc_corrected)::bigint, sum(ecc_uncorrected)::bigint,
     max(remapped_rows),
-    (array_agg(remap_pending ORDER BY at DESC) FILTER (WHERE remap_pending IS NOT NULL))[1],
-    (array_agg(remap_failed ORDER BY at DESC) FILTER (WHERE remap_failed IS NOT NULL))[1],
+    (array_agg(remap_pending ORDER BY day DESC) FILTER (WHERE remap_pending IS NOT NULL))[1],
+    (array_agg(remap_failed ORDER BY day DESC) FILTER (WHERE remap_failed IS NOT NULL))[1],
     sum(xid_errors)::bigint,
-    (array_agg(last_xid ORDER BY at DESC) FILTER (WHERE xid_errors > 0))[1]
-FROM ingest_gpu_quarter WHERE at >= %(start)s AND at < %(end)s GROUP BY gpu_id"""
+    (array_agg(last_xid ORDER BY day DESC) FILTER (WHERE xid_errors > 0))[1]
+FROM ingest_gpu_day WHERE day BETWEEN %(first_day)s AND %(last_day)s GROUP BY gpu_id"""
 
 FIELDS = (
     "reasons_s", "throttled_s", "thermal_s", "power_brake_s", "power_cap_s", "lost_s",
@@ -107,7 +107,7 @@ FIELDS = (
 
 
 def health(given: dict[str, Any]) -> dict[int, GpuHealth]:
-    """By GPU, for the window of `start` and `end`."""
+    """By GPU, over the days from `first_day` to `last_day`."""
     return {
         gpu: GpuHealth(**dict(zip(FIELDS, told, strict=True))) for gpu, *told in rows(HEALTH, given)
     }

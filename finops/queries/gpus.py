@@ -7,24 +7,35 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone
-
 from finops.money import CONTEXT
 from ingest.models import Gpu, Pool
 
+from . import book
 from .book import rows
-from .filters import Filters
+from .filters import Filters, midnight
+from .gpu_conversion import PoolCosts, pool_costs
 from .gpu_health import GpuHealth, GpuUse, health, use
+from .hardware_days import values as hardware_values
 from .stamp import Stamped, newest, notes
 
-QUARTER_S = 900
 JOULES_PER_KWH = 3_600_000
 STEPS = (
     (2, "15 minutes", timedelta(minutes=15)),
     (8, "hour", timedelta(hours=1)),
-    (None, "6 hours", timedelta(hours=6)),
+    (31, "6 hours", timedelta(hours=6)),
 )
-"""Up to how many days, in which steps a line is drawn."""
+"""Up to how many days, in which steps a line is drawn; beyond, it has a point a day."""
+
+SERIES = """
+SELECT gpu_id, date_bin(%(width)s, at, %(start)s),
+    sum(utilization_pct * covered_s) / nullif(sum(covered_s) FILTER (
+        WHERE utilization_pct IS NOT NULL), 0)
+FROM ingest_gpu_quarter WHERE at >= %(start)s AND at < %(end_at)s GROUP BY 1, 2"""
+
+DAYS_OF_SERIES = """
+SELECT gpu_id, day::timestamp AT TIME ZONE %(zone)s,
+    sum(utilization_s) / nullif(sum(utilization_known_s), 0)
+FROM ingest_gpu_day WHERE day BETWEEN %(first_day)s AND %(last_day)s GROUP BY 1, 2"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +156,9 @@ def pools(filters: Filters) -> PoolTable:
     found = list(Pool.objects.order_by("name", "pk")) if filters.bills else []
     given = _given(filters)
     gpus = _gpus(found, given)
-    paid = _paid(given) if found else {}
-    models = _models(given) if found else {}
+    costs = pool_costs(filters) if found else PoolCosts()
+    paid = _paid(given, costs) if found else {}
+    models = _models(given, costs) if found else {}
     return PoolTable(
         pools=tuple(
             _pool(pool, paid.get(pool.pk), models.get(pool.pk, ()), gpus.get(pool.pk, ()))
@@ -155,30 +167,18 @@ def pools(filters: Filters) -> PoolTable:
         as_of=newest(filters, sources),
         provisional=True,
         sources=sources,
+        conversion=costs.told,
     )
 
 
 def utilization_series(filters: Filters) -> UtilizationSeries:
-    """Percent per GPU: quarter hours up to 2 days, hours up to 8, else steps of 6 hours."""
-    step, width = next(
-        (name, width) for most, name, width in STEPS if most is None or filters.days <= most
-    )
+    """Percent per GPU: quarter hours up to 2 days, hours up to 8, 6 hours up to 31, else days."""
+    fitting = ((name, width) for most, name, width in STEPS if filters.days <= most)
+    step, width = next(fitting, ("day", None))
     sources = notes(filters, hardware=True) if filters.bills else ()
     given = _given(filters) | {"width": width}
-    found = (
-        rows(
-            """
-SELECT gpu_id, date_bin(%(width)s, at, %(start)s),
-    sum(utilization_pct * covered_s) / nullif(sum(covered_s) FILTER (
-        WHERE utilization_pct IS NOT NULL), 0)
-FROM ingest_gpu_quarter WHERE at >= %(start)s AND at < %(end)s GROUP BY 1, 2""",
-            given,
-        )
-        if filters.bills
-        else []
-    )
-    count = max(0, -((given["start"] - given["now"]) // width))
-    points = [given["start"].astimezone(UTC) + width * place for place in range(count)]
+    points = _points(given, width)
+    found = rows(SERIES if width else DAYS_OF_SERIES, given) if filters.bills else []
     place = {point: at for at, point in enumerate(points)}
     values: dict[int, list[float | None]] = {}
     for gpu, point, percent in found:
@@ -199,37 +199,39 @@ FROM ingest_gpu_quarter WHERE at >= %(start)s AND at < %(end)s GROUP BY 1, 2""",
     )
 
 
+def _points(given: dict[str, Any], width: timedelta | None) -> list[datetime]:
+    """The steps up to now; days are those of the accounting zone, not always of 24 hours."""
+    if width is None:
+        days = book.days(given["first_day"], given["last_day"] + timedelta(days=1))
+        starts = (midnight(day, given["zone"]).astimezone(UTC) for day in days)
+        return [start for start in starts if start < given["now"]]
+    count = max(0, -((given["start"] - given["now"]) // width))
+    return [given["start"].astimezone(UTC) + width * place for place in range(count)]
+
+
 def _given(filters: Filters) -> dict[str, Any]:
-    now = timezone.now()
-    return {
-        "start": filters.start_at,
-        "end": filters.end_at,
-        # Nothing is missing of a time that has not come.
-        "now": min(now, filters.end_at),
-    }
+    return {"start": filters.start_at, **hardware_values(filters)}
 
 
 GPUS = """
 WITH since AS (
     SELECT pool_id, min(at) AS first FROM (
-        SELECT pool_id, min(at) AS at FROM finops_poolquarter
-        WHERE at >= %(start)s AND at < %(end)s GROUP BY 1
+        SELECT pool_id, first_at AS at FROM finops_hardwareday
+        WHERE day BETWEEN %(first_day)s AND %(last_day)s
         UNION ALL
-        SELECT pool_id, min(at) FROM ingest_gpu_quarter
-        WHERE at >= %(start)s AND at < %(end)s GROUP BY 1
+        SELECT pool_id, first_at FROM ingest_gpu_day
+        WHERE day BETWEEN %(first_day)s AND %(last_day)s
     ) AS firsts GROUP BY 1
 )
-SELECT q.gpu_id,
-    sum(q.utilization_pct * q.covered_s)
-        / nullif(sum(q.covered_s) FILTER (WHERE q.utilization_pct IS NOT NULL), 0),
-    max(q.memory_used_bytes_max),
-    sum(q.power_w * q.covered_s)
-        / nullif(sum(q.covered_s) FILTER (WHERE q.power_w IS NOT NULL), 0),
-    sum(q.energy_j), sum(q.throttled_samples),
-    max(q.memory_reserved_bytes_max), min(q.power_limit_w),
-    sum(q.covered_s) / greatest(extract(epoch FROM %(now)s - s.first)::float8, 1)
-FROM ingest_gpu_quarter q JOIN since s ON s.pool_id = q.pool_id
-WHERE q.at >= %(start)s AND q.at < %(end)s GROUP BY q.gpu_id, s.first"""
+SELECT d.gpu_id,
+    sum(d.utilization_s) / nullif(sum(d.utilization_known_s), 0),
+    max(d.memory_used_bytes_max),
+    sum(d.power_ws) / nullif(sum(d.power_known_s), 0),
+    sum(d.energy_j), sum(d.throttled_samples),
+    max(d.memory_reserved_bytes_max), min(d.power_limit_w),
+    sum(d.covered_s) / greatest(extract(epoch FROM %(now)s - s.first)::float8, 1)
+FROM ingest_gpu_day d JOIN since s ON s.pool_id = d.pool_id
+WHERE d.day BETWEEN %(first_day)s AND %(last_day)s GROUP BY d.gpu_id, s.first"""
 
 
 def _gpus(found: list[Pool], given: dict[str, Any]) -> dict[int, tuple[GpuRow, ...]]:
@@ -267,37 +269,29 @@ def _gpus(found: list[Pool], given: dict[str, Any]) -> dict[int, tuple[GpuRow, .
     return grouped
 
 
-PAID = f"""
-WITH quarters AS (
-    -- Of a finished quarter everything was paid; of the running one, what was observed so far.
-    SELECT pool_id, at, max(currency) AS currency, sum(allocated) AS paid, sum(used) AS used,
-        max(covered_s) FILTER (WHERE model = '') AS covered_s,
-        bool_or(allocated IS NULL) AS unpriced,
-        CASE WHEN at + interval '15 minutes' <= %(now)s THEN {QUARTER_S}
-            ELSE max(covered_s) FILTER (WHERE model = '') END AS elapsed_s
-    FROM finops_poolquarter WHERE at >= %(start)s AND at < %(end)s GROUP BY pool_id, at
-)
-SELECT pool_id, max(currency), sum(paid), sum(used),
-    -- What is billed by use is used to the last cent, whatever was observed.
-    sum(least(paid - used, paid * (1 - covered_s::numeric / nullif(elapsed_s, 0)::numeric))),
-    sum(covered_s) / nullif(sum(elapsed_s), 0),
-    coalesce(sum(elapsed_s) FILTER (WHERE unpriced), 0) / 3600
-FROM quarters GROUP BY pool_id"""
+PAID = """
+SELECT pool_id, max(currency), sum(paid), sum(used), sum(unobserved),
+    sum(covered_s) / nullif(sum(elapsed_s), 0), sum(unpriced_s) / 3600
+FROM {costs} AS days GROUP BY pool_id"""
 
 
-def _paid(given: dict[str, Any]) -> dict[int, tuple[Any, ...]]:
-    return {row[0]: row[1:] for row in rows(PAID, given)}
+def _paid(given: dict[str, Any], costs: PoolCosts) -> dict[int, tuple[Any, ...]]:
+    found = rows(PAID.format(costs=costs.hardware), given | dict(costs.values))
+    return {row[0]: row[1:] for row in found}
 
 
 MODELS = """
-SELECT pool_id, model, sum(requests), sum(busy_s), sum(used), sum(allocated)
-FROM finops_poolquarter WHERE at >= %(start)s AND at < %(end)s AND model <> ''
+SELECT pool_id, model, CASE WHEN sum(counted_quarters) > 0 THEN sum(requests) END, sum(busy_s),
+    sum(used), sum(allocated)
+FROM {costs} AS days
+WHERE day BETWEEN %(first_day)s AND %(last_day)s AND model <> ''
 GROUP BY 1, 2 ORDER BY 1, sum(busy_s) DESC NULLS LAST, 2"""
 
 
-def _models(given: dict[str, Any]) -> dict[int, tuple[ModelRow, ...]]:
+def _models(given: dict[str, Any], costs: PoolCosts) -> dict[int, tuple[ModelRow, ...]]:
     grouped: dict[int, tuple[ModelRow, ...]] = {}
-    for pool, model, requests, busy_s, used, allocated in rows(MODELS, given):
+    found = rows(MODELS.format(costs=costs.models), given | dict(costs.values))
+    for pool, model, requests, busy_s, used, allocated in found:
         row = ModelRow(
             model=model, requests=requests, busy_s=busy_s, used=used, allocated=allocated
         )

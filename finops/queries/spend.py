@@ -7,11 +7,11 @@ have no project: they stand under Unallocated, but for what rules of allocation 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 from django.conf import settings
@@ -21,45 +21,42 @@ from finops.costing.exchange import Converter
 from ingest.models import Project
 
 from . import book, by_user, conversion
-from .amounts import ZERO, Spend, SpendRow, SpendTable, added, amounts, plus
-from .book import Split, Sum
+from .amounts import (
+    ZERO,
+    Line,
+    Spend,
+    SpendRow,
+    SpendTable,
+    added,
+    amounts,
+    known_before,
+    plus,
+)
+from .amounts import Series as Series
+from .book import EVERYTHING, Asked, Split, Sum
+from .book import OTHER as OTHER
+from .book_columns import WHO
+from .book_coverage import Coverage, coverage
 from .filters import Filters, today
+from .group_names import column_of, columns_of, label
 from .late import late_requests
-from .stamp import SourceNote, Stamped, newest, notes
+from .stamp import SourceNote, newest, notes
 
 MAX_HOURLY_DAYS = 8
-OTHER = "(other)"
 NOTHING = {"cost": ZERO, "usage_cost": ZERO}
 """What a group cost in a period that is known and has no row of it."""
+DRAWN = Asked(measures=("cost", "reconciled"))
+"""What a series shows, and whether it is provisional."""
+BEFORE = Asked(
+    measures=("cost", "reconciled", "usage_cost", "requests", "unpriced_spans", "unknown_spans")
+)
+"""What `known_before` looks at."""
 NO_AMOUNT = ""
 """The currency of usage that is unpriced, unknown, or paid for by the hour."""
 
 
 class NoSuchSeries(ValueError):
     """Says which filter to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One group over the points of a series; None where nothing at all is known of the point."""
-
-    keys: tuple[str, ...]
-    label: str
-    values: tuple[Decimal | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series(Stamped):
-    """Cost per step and group; `points[i]` belongs to `values[i]` of every line."""
-
-    step: str
-    currency: str
-    points: tuple[date | datetime, ...]
-    """Accounting days up to today, or aware UTC hours up to now."""
-    lines: tuple[Line, ...]
-    """Dearest first; the last one is `Other` when there were more than `top`."""
-    reconciled: tuple[Decimal | None, ...]
-    """Per point, the part of the cost that a complete bill covers."""
 
 
 def spend_total(filters: Filters) -> Spend:
@@ -76,31 +73,58 @@ def spend_by(filters: Filters) -> SpendTable:
 
 def spend_series(filters: Filters, step: str = "day", top: int = 8) -> Series:
     """The same total over time; `step` is `day`, or `hour` for usage of at most 8 days."""
+    _check(filters, step)
+    if not filters.group_by:
+        return Answers(filters, [Split(by_time=True)], step, asked=DRAWN).series((), top)
+    dearest = Answers(filters, [Split(filters.group_by)], asked=DRAWN)
+    return _series(dearest, filters.group_by, step, top)
+
+
+def spend_groups(filters: Filters) -> tuple[Spend, SpendTable]:
+    """The first two of these for one page."""
+    now = Answers(filters, [Split(), Split(filters.group_by)])
+    return now.total(), now.table(filters.group_by, _before(now, filters.group_by))
+
+
+def spend_page(filters: Filters, step: str, top: int) -> tuple[Spend, SpendTable, Series]:
+    """All three for one page, in as few passes over the book as they need."""
+    _check(filters, step)
+    group_by = filters.group_by
+    now = Answers(filters, [Split(), Split(group_by)])
+    series = _series(now, group_by, step, top)
+    return now.total(), now.table(group_by, _before(now, group_by)), series
+
+
+def _check(filters: Filters, step: str) -> None:
     if step == "hour" and (filters.basis != "usage" or filters.days > MAX_HOURLY_DAYS):
         raise NoSuchSeries(
             f"Hours are known of usage alone: use basis=usage and at most {MAX_HOURLY_DAYS} days,"
             " or step=day."
         )
-    if step == "hour" and "user" in filters.group_by:
-        raise NoSuchSeries("Users are known by the day: use step=day.")
-    group_by = filters.group_by
-    return Answers(filters, [Split(group_by, by_time=True)], step).series(group_by, top)
+    if step == "hour" and ("user" in filters.group_by or filters.split_label):
+        raise NoSuchSeries("Users and labels are known by the day: use step=day.")
 
 
-def spend_page(filters: Filters, step: str, top: int) -> tuple[Spend, SpendTable, Series]:
-    """The three answers above for one page, in as few passes over the book as they need."""
-    if step != "day":
-        return spend_total(filters), spend_by(filters), spend_series(filters, step, top)
-    group_by = filters.group_by
-    now = Answers(filters, [Split(), Split(group_by), Split(group_by, by_time=True)])
-    return now.total(), now.table(group_by, _before(now, group_by)), now.series(group_by, top)
+def _series(now: Answers, group_by: tuple[str, ...], step: str, top: int) -> Series:
+    """Only what is drawn is read by time: of a few groups the cost, all others as one."""
+    split = Split(group_by, by_time=True)
+    if not group_by:
+        return now.again([split], DRAWN, step=step).series((), top)
+    drawn = now.dearest(group_by)[:top]
+    if not by_user.is_by_name(Split(columns_of(group_by))):
+        named = tuple(now.columns(group_by, drawn))
+        by_time = now.again([split], replace(DRAWN, named=named), step=step)
+        return by_time.series(group_by, top, drawn)
+    [at] = (place for place, group in enumerate(group_by) if {*columns_of((group,))} & set(WHO))
+    users = tuple(dict.fromkeys(key[at] for key in drawn))
+    return now.again([split], DRAWN, users).series(group_by, top, drawn)
 
 
 def _before(now: Answers, group_by: tuple[str, ...]) -> Answers | None:
     """The period before, with the same users by name; None unless compared."""
     if not now.filters.compare:
         return None
-    return Answers(now.filters.previous(), [Split(group_by)], users=now.users)
+    return Answers(now.filters.previous(), [Split(group_by)], users=now.users, asked=BEFORE)
 
 
 def daily_spend(scope: str, currency: str, start: date, end: date) -> list[tuple[date, Decimal]]:
@@ -134,32 +158,51 @@ class Answers:
         splits: Sequence[Split],
         step: str = "day",
         users: tuple[str, ...] | None = None,
+        asked: Asked = EVERYTHING,
+        like: Answers | None = None,
     ):
-        """`users` are those with a row of their own; the dearest of this scope if left out."""
+        """`users` are those with a row of their own; the dearest of this scope if left out.
+
+        What `like` knows, of the same filters and groups, is not read again.
+        """
         self.filters = filters
+        self.asked = asked
+        self.like = like
+        self._by_key: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, Any]]] = {}
         self.step = step
         self.users: tuple[str, ...] = ()
         groups = {key for split in splits for key in split.keys}
-        self.projects: dict[str, Project] = {}
-        if groups & {"project", "team"}:
+        self.projects: dict[str, Project] = like.projects if like else {}
+        if not like and groups & {"project", "team"}:
             self.projects = {
                 str(project.pk): project for project in Project.objects.select_related("team")
             }
-        asked = [replace(split, keys=columns_of(split.keys)) for split in splits]
-        if "user" in groups:
-            self.users = by_user.dearest(filters) if users is None else users
+        self.names = {project.slug: project.name for project in self.projects.values()}
+        of_columns = [replace(split, keys=columns_of(split.keys)) for split in splits]
+        for who in set(columns_of(tuple(groups))) & set(WHO):
+            self.users = by_user.dearest(filters, who) if users is None else users
+        self.covered: Coverage = like.covered if like else coverage(filters)
         self.converter: Converter | None = None
         if filters.convert:
-            found, self.converter = conversion.sums(filters, asked, self._read)
+            found, self.converter = conversion.sums(filters, of_columns, self._read)
         else:
-            found = self._read(asked)
+            found = self._read(of_columns)
         self.answers = dict(zip(splits, found, strict=True))
-        self.sources = self._sources()
+
+    def again(
+        self,
+        splits: Sequence[Split],
+        asked: Asked,
+        users: tuple[str, ...] | None = None,
+        step: str = "day",
+    ) -> Answers:
+        """Another pass over the same scope, by the same groups."""
+        return Answers(self.filters, splits, step, users, asked, like=self)
 
     def _read(self, splits: Sequence[Split]) -> list[list[Sum]]:
-        if any("user" in split.keys for split in splits):
-            return by_user.sums(self.filters, splits, self.step, self.users)
-        return book.sums(self.filters, splits, self.step)
+        by_name = any(map(by_user.is_by_name, splits))
+        read = by_user.sums if by_name else book.sums
+        return read(self.filters, splits, self.step, self.users, self.asked, self.covered)
 
     def total(self) -> Spend:
         found = self.answers[Split()]
@@ -167,7 +210,7 @@ class Answers:
             **amounts(added(self._chosen(found)), counts_usage=self._counts_usage),
             **self._stamp(found),
             **self._money(found),
-            late_requests=late_requests(self.filters) if self._counts_usage else 0,
+            late_requests=self._late_requests(),
         )
 
     def table(self, group_by: tuple[str, ...], before: Answers | None = None) -> SpendTable:
@@ -197,6 +240,11 @@ class Answers:
             **self._money(found),
         )
 
+    def _late_requests(self) -> int:
+        """Late requests have no label that is known."""
+        counted = self._counts_usage and not self.filters.labels
+        return late_requests(self.filters) if counted else 0
+
     @property
     def _counts_usage(self) -> bool:
         return self.filters.basis != "bill"
@@ -218,16 +266,31 @@ class Answers:
             **fields,
         )
 
-    def series(self, group_by: tuple[str, ...], top: int = 8) -> Series:
+    def dearest(self, group_by: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Keys of groups that have a name, those that cost most first."""
+        costs = {key: sums.get("cost") or ZERO for key, sums in self.by_key(group_by).items()}
+        named = [key for key in costs if by_user.EVERYBODY_ELSE not in key]
+        return sorted(named, key=lambda key: (-costs[key], key))
+
+    def series(
+        self,
+        group_by: tuple[str, ...],
+        top: int = 8,
+        drawn: Sequence[tuple[str, ...]] | None = None,
+    ) -> Series:
+        """`drawn` are the groups with a line of their own; the dearest `top` if left out."""
         found = self.answers[Split(group_by, by_time=True)]
         own = [one for one in found if one.currency in (self.filters.shown, NO_AMOUNT)]
         points = self._points({one.point for one in own})
         place = {point: index for index, point in enumerate(points)}
         costs: dict[tuple[str, ...], list[Decimal]] = {}
         reconciled: list[Decimal | None] = [None] * len(points)
+        keys = {columns: self.key(group_by, columns) for columns in {one.keys for one in own}}
+        for key in keys.values():
+            costs.setdefault(key, [ZERO] * len(points))
         for one in own:
             at = place[one.point]
-            values = costs.setdefault(self.key(group_by, one.keys), [ZERO] * len(points))
+            values = costs[keys[one.keys]]
             values[at] = plus(values[at], one.measures["cost"] or ZERO)
             reconciled[at] = plus(reconciled[at] or ZERO, one.measures["reconciled"] or ZERO)
         known = [value is not None for value in reconciled]
@@ -235,7 +298,9 @@ class Answers:
             step=self.step,
             currency=self.filters.shown,
             points=points,
-            lines=self._lines(group_by, costs, known, top),
+            lines=self._lines(
+                group_by, costs, known, _dearest(costs)[:top] if drawn is None else drawn
+            ),
             reconciled=tuple(reconciled),
             **self._stamp(found),
         )
@@ -245,20 +310,20 @@ class Answers:
         group_by: tuple[str, ...],
         costs: dict[tuple[str, ...], list[Decimal]],
         known: list[bool],
-        top: int,
+        drawn: Sequence[tuple[str, ...]],
     ) -> tuple[Line, ...]:
-        dearest = sorted(costs, key=lambda key: (-sum(costs[key]), key))
         lines = [
             Line(
                 key,
                 " · ".join(self.labels(group_by, key)) or "Total",
                 _masked(costs[key], known),
             )
-            for key in dearest[:top]
+            for key in drawn
+            if key in costs
         ]
-        if dearest[top:]:
-            columns = zip(*(costs[key] for key in dearest[top:]), strict=True)
-            rest = [reduce(plus, column) for column in columns]
+        left = [values for key, values in costs.items() if key not in drawn]
+        if left:
+            rest = [reduce(plus, column) for column in zip(*left, strict=True)]
             lines.append(Line((OTHER,), "Other", _masked(rest, known)))
         return tuple(lines)
 
@@ -276,17 +341,27 @@ class Answers:
         return [one.measures for one in found if one.currency in (self.filters.shown, NO_AMOUNT)]
 
     def by_key(self, group_by: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
-        grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for one in self.answers[Split(group_by)]:
-            if one.currency in (self.filters.shown, NO_AMOUNT):
-                grouped.setdefault(self.key(group_by, one.keys), []).append(one.measures)
-        return {key: added(parts) for key, parts in grouped.items()}
+        if group_by not in self._by_key:
+            grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+            for one in self.answers[Split(group_by)]:
+                if one.currency in (self.filters.shown, NO_AMOUNT):
+                    grouped.setdefault(self.key(group_by, one.keys), []).append(one.measures)
+            self._by_key[group_by] = {key: added(parts) for key, parts in grouped.items()}
+        return self._by_key[group_by]
+
+    def columns(
+        self, group_by: tuple[str, ...], keys: Collection[tuple[str, ...]]
+    ) -> Iterator[tuple[str, ...]]:
+        """What the book splits by, of these groups: a team has several projects."""
+        for columns in dict.fromkeys(one.keys for one in self.answers[Split(group_by)]):
+            if self.key(group_by, columns) in keys:
+                yield columns
 
     def key(self, group_by: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+        if columns and set(columns) == {OTHER}:
+            return tuple(OTHER for _ in group_by)
         found = dict(zip(columns_of(group_by), columns, strict=True))
-        return tuple(
-            self._name(group, found["project" if group == "team" else group]) for group in group_by
-        )
+        return tuple(self._name(group, found[column_of(group)]) for group in group_by)
 
     def _name(self, group: str, value: str) -> str:
         if group == "project":
@@ -297,8 +372,9 @@ class Answers:
         return value
 
     def labels(self, group_by: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, ...]:
-        names = {project.slug: project.name for project in self.projects.values()}
-        return tuple(label(group, value, names) for group, value in zip(group_by, key, strict=True))
+        return tuple(
+            label(group, value, self.names) for group, value in zip(group_by, key, strict=True)
+        )
 
     def _money(self, found: Iterable[Sum]) -> dict[str, Any]:
         others: dict[str, Decimal] = {}
@@ -308,53 +384,35 @@ class Answers:
                 others[one.currency] = plus(others.get(one.currency, ZERO), cost)
         return {"currency": self.filters.shown, "others": tuple(sorted(others.items()))}
 
+    def stamp(self) -> dict[str, Any]:
+        """That of the total."""
+        return self._stamp(self.answers[Split()])
+
     def _stamp(self, found: Iterable[Sum]) -> dict[str, Any]:
-        everything = added(self._chosen(found))
+        chosen = self._chosen(found)
+        cost, reconciled = (
+            reduce(plus, (one[name] or ZERO for one in chosen), ZERO)
+            for name in ("cost", "reconciled")
+        )
         return {
             "as_of": newest(self.filters, self.sources),
-            "provisional": (everything.get("cost") or ZERO) != (everything.get("reconciled") or 0),
+            "provisional": cost != reconciled,
             "sources": self.sources,
             "conversion": self.converter.told() if self.converter else None,
         }
 
-    def _sources(self) -> tuple[SourceNote, ...]:
+    @cached_property
+    def sources(self) -> tuple[SourceNote, ...]:
+        if self.like:
+            return self.like.sources
         used = self.filters.basis in ("book", "usage")
         billed = self.filters.basis in ("book", "bill")
-        shared = self.filters.bills
+        shared = self.filters.bills and not self.filters.labels
         return notes(self.filters, usage=used, hardware=used and shared, bills=billed and shared)
 
 
-def columns_of(group_by: tuple[str, ...]) -> tuple[str, ...]:
-    """What the book splits by: a team is the sum of its projects."""
-    return tuple(dict.fromkeys("project" if name == "team" else name for name in group_by))
-
-
-LABELS = {
-    book.IDLE: "Idle hardware",
-    book.SHARED: "Shared hardware",
-    book.UNBILLED: "Not billed",
-    book.NOT_ON_BILL: "Not on the bill",
-    by_user.EVERYBODY_ELSE: "Everybody else",
-}
-NAMELESS = {"team": "No team", "user": "No user named"}
-ORIGINS = {"bill": "Bill", "usage": "Priced usage", "hardware": "Hardware"}
-
-
-def label(group: str, key: str, projects: dict[str, str]) -> str:
-    """What people read for a key."""
-    if group == "project":
-        return projects[key]
-    if group == "origin":
-        return ORIGINS[key]
-    return LABELS.get(key, key) or NAMELESS.get(group, "Unknown")
-
-
-def known_before(sums: dict[str, Any]) -> Decimal | None:
-    """None when all there was had no price: no cost to compare with, and not a cost of zero."""
-    if sums["cost"] or sums["usage_cost"]:
-        return sums["cost"] or ZERO
-    without = (sums.get("unpriced_spans") or 0) + (sums.get("unknown_spans") or 0)
-    return None if without and without >= (sums.get("requests") or 0) else ZERO
+def _dearest(costs: dict[tuple[str, ...], list[Decimal]]) -> list[tuple[str, ...]]:
+    return sorted(costs, key=lambda key: (-sum(costs[key]), key))
 
 
 def _masked(values: Sequence[Decimal], known: list[bool]) -> tuple[Decimal | None, ...]:

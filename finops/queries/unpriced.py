@@ -7,7 +7,7 @@ in no total.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from finops.actions.book_rates import BookRates
@@ -18,28 +18,50 @@ from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 from ingest.rollup.spans import EVERY_QUARTER
 
 from .book import parameters, rows, usage_in_scope
-from .filters import Filters
+from .filters import Filters, midnight
 
-WHOLE = """
-SELECT c.provider, c.model, {counts}, {first}, {last}
-FROM finops_costquarter c
-JOIN {facts} USING (project_id, at, {dims})
-WHERE {within} AND c.currency = '' AND c.unpriced_tokens > 0
-GROUP BY c.provider, c.model"""
+FACTS = f"""CROSS JOIN LATERAL (
+    SELECT {", ".join(TOKEN_FIELDS)} FROM {EVERY_QUARTER}
+    WHERE project_id = c.project_id AND at = c.at
+        AND {" AND ".join(f"{name} = c.{name}" for name in DIMENSIONS)}
+) AS f"""
+"""Quarter by quarter, for few of them are looked at."""
+
+COUNTS = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
+
+WHOLE_DAYS = f"""
+SELECT c.provider, c.model, c.day,
+    bool_and(c.unpriced_tokens = {" + ".join(TOKEN_FIELDS)}), {COUNTS}
+FROM finops_costday c JOIN ingest_span_day USING (project_id, day, {", ".join(DIMENSIONS)})
+WHERE c.day >= %(start)s AND c.day < %(end)s AND c.currency = '' AND c.unpriced_tokens > 0 {{scope}}
+GROUP BY c.provider, c.model, c.day"""
+"""Rows without any amount, and whether that holds for everything that was used of them then."""
+
+WHOLE = f"""
+SELECT c.provider, c.model, d.day, {COUNTS},
+    {", ".join(f"min(c.at) FILTER (WHERE {name} > 0)" for name in TOKEN_FIELDS)},
+    {", ".join(f"max(c.at) FILTER (WHERE {name} > 0)" for name in TOKEN_FIELDS)}
+FROM unnest(%(days)s::date[], %(days_from)s::timestamptz[], %(days_to)s::timestamptz[])
+    AS d (day, first, last)
+JOIN finops_costquarter c ON c.at >= d.first AND c.at < d.last
+{FACTS}
+WHERE c.currency = '' AND c.unpriced_tokens > 0 {{scope}}
+GROUP BY c.provider, c.model, d.day"""
 """Rows without any amount: every class they used is unpriced."""
 
-REQUESTS = """
+WITHIN = "c.at >= %(start_at)s AND c.at < %(end_at)s"
+
+REQUESTS = f"""
 SELECT c.provider, c.model, sum(c.unpriced_spans), min(c.at), max(c.at)
 FROM finops_costquarter c
-WHERE {within} AND c.unpriced_tokens = 0
+WHERE {WITHIN} AND c.unpriced_tokens = 0 AND c.unpriced_spans > 0 {{scope}}
 GROUP BY c.provider, c.model"""
 """Requests that are not made of tokens. Apart, for a join with late facts could count one twice."""
 
-IN_PART = """
-SELECT c.project_id, c.provider, c.model, c.tier, c.input_band, c.at, c.book_id, {counts}
-FROM finops_costquarter c
-JOIN {facts} USING (project_id, at, {dims})
-WHERE {within} AND c.currency <> ''
+IN_PART = f"""
+SELECT c.project_id, c.provider, c.model, c.tier, c.input_band, c.at, c.book_id, {COUNTS}
+FROM finops_costquarter c {FACTS}
+WHERE {WITHIN} AND c.unpriced_tokens > 0 AND c.currency <> '' {{scope}}
 GROUP BY c.project_id, c.provider, c.model, c.tier, c.input_band, c.at, c.book_id"""
 
 SINCE = """
@@ -88,21 +110,45 @@ def unpriced_usage(filters: Filters) -> list[UnpricedUse]:
 
 
 def _whole(filters: Filters) -> list[tuple[Any, ...]]:
-    counts = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
-    first = ", ".join(f"min(c.at) FILTER (WHERE {name} > 0)" for name in TOKEN_FIELDS)
-    last = ", ".join(f"max(c.at) FILTER (WHERE {name} > 0)" for name in TOKEN_FIELDS)
-    sql = WHOLE.format(counts=counts, first=first, last=last, **_parts(filters))
-    found, size = [], len(TOKEN_CLASSES)
-    for provider, model, *values in rows(sql, parameters(filters)):
+    """By the day where that is all, and the first and last moments from the quarters of those days.
+
+    A day of which some use has a price, or was priced before its newest facts came, goes by quarter
+    hours altogether.
+    """
+    given, scope = parameters(filters), usage_in_scope(filters)
+    per_day = rows(WHOLE_DAYS.format(scope=scope), given)
+    mixed = {day for _, _, day, is_whole, *_ in per_day if not is_whole}
+    found: list[tuple[Any, ...]] = []
+    seen: dict[tuple[str, str, str], list[date]] = {}
+    amounts: dict[tuple[str, str, str], int] = {}
+    for provider, model, day, _, *counts in per_day:
+        for token_class, count in zip(TOKEN_CLASSES, counts, strict=True):
+            if count and day not in mixed:
+                key = (provider, model, token_class)
+                amounts[key] = amounts.get(key, 0) + int(count)
+                seen.setdefault(key, []).append(day)
+    ends = {key: {min(days), max(days)} for key, days in seen.items()}
+    wanted = sorted(mixed.union(*ends.values()))
+    if not wanted:
+        return []
+    given |= {
+        "days": wanted,
+        "days_from": [midnight(day, filters.zone) for day in wanted],
+        "days_to": [midnight(day + timedelta(days=1), filters.zone) for day in wanted],
+    }
+    size = len(TOKEN_CLASSES)
+    for provider, model, day, *values in rows(WHOLE.format(scope=scope), given):
         for place, token_class in enumerate(TOKEN_CLASSES):
-            amount, began, ended = values[place::size]
-            if amount:
-                found.append((provider, model, token_class, int(amount), began, ended))
+            key = (provider, model, token_class)
+            count, began, ended = values[place::size]
+            if count and (day in mixed or day in ends.get(key, ())):
+                amount = int(count) if day in mixed else amounts.pop(key, 0)
+                found.append((*key, amount, began, ended))
     return found
 
 
 def _requests(filters: Filters) -> list[tuple[Any, ...]]:
-    sql = REQUESTS.format(**_parts(filters))
+    sql = REQUESTS.format(scope=usage_in_scope(filters))
     return [
         (provider, model, REQUEST, int(amount), first, last)
         for provider, model, amount, first, last in rows(sql, parameters(filters))
@@ -111,8 +157,7 @@ def _requests(filters: Filters) -> list[tuple[Any, ...]]:
 
 def _in_part(filters: Filters) -> list[tuple[Any, ...]]:
     """Rows with an amount, of which some classes have no price: their own card tells which."""
-    counts = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
-    sql = IN_PART.format(counts=counts, **_parts(filters))
+    sql = IN_PART.format(scope=usage_in_scope(filters))
     used = list(rows(sql, parameters(filters)))
     names: dict[int, set[tuple[str, str]]] = {}
     for _, provider, model, _, _, _, book, *_ in used:
@@ -126,13 +171,3 @@ def _in_part(filters: Filters) -> list[tuple[Any, ...]]:
             if count and (card is None or card.rate_of(token_class) is None):
                 found.append((provider, model, token_class, int(count), at, at))
     return found
-
-
-def _parts(filters: Filters) -> dict[str, str]:
-    return {
-        "facts": EVERY_QUARTER,
-        "dims": ", ".join(DIMENSIONS),
-        "within": "c.at >= %(start_at)s AND c.at < %(end_at)s"
-        " AND (c.unpriced_spans > 0 OR c.unpriced_tokens > 0)"
-        f" {usage_in_scope(filters)}",
-    }

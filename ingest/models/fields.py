@@ -22,6 +22,17 @@ class PlainNumeric(models.DecimalField):
         return "numeric"
 
 
+PAGE_BITS = 4096
+"""Members of one `BitSet`: half a kilobyte."""
+
+
+class BitSet(models.Field):
+    """Which of a page of numbered members are meant; `bit_or` unites such sets."""
+
+    def db_type(self, connection):
+        return f"bit({PAGE_BITS})"
+
+
 def finite_decimal(table: str, *names: str) -> list[models.CheckConstraint]:
     """One NaN poisons a whole SUM, and `numeric` accepts NaN and infinity unless told not to."""
     return [

@@ -9,7 +9,7 @@ from django.db import models
 
 from ingest.records import TOKEN_FIELDS
 
-from .fields import finite_float
+from .fields import BitSet, finite_float
 
 DIMENSIONS = ("service", "kind", "provider", "model", "tier", "input_band")
 
@@ -153,6 +153,50 @@ class SpanDay(SpanSums):
         indexes = [models.Index(fields=["day"], name="span_day_day")]
 
 
+class SpanWeek(SpanSums):
+    """Seven accounting days from a Monday, for answers about months: see `ingest.rollup.spans`."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", *DIMENSIONS)
+    day = models.DateField(help_text="The Monday.")
+
+    class Meta:
+        db_table = "ingest_span_week"
+        indexes = [models.Index(fields=["day"], name="span_week_day")]
+
+
+class RequestDay(SpanSums):
+    """All requests that models answered in a project's day; its dimensions are empty."""
+
+    pk = models.CompositePrimaryKey("project_id", "day")
+    day = models.DateField()
+
+    class Meta:
+        db_table = "ingest_request_day"
+        indexes = [models.Index(fields=["day"], name="request_day_day")]
+
+
+class ConversationDay(models.Model):
+    """Sessions of an accounting day as sets: summed with its users, see `rollup.conversations`.
+
+    Numbers are given anew for each project and day, so only sets of one project's day and page may
+    be united. The page -1 stands for requests that name no session.
+    """
+
+    pk = models.CompositePrimaryKey("project_id", "day", "provider", "model", "service", "page")
+    project_id = models.IntegerField()
+    day = models.DateField()
+    provider = models.TextField()
+    model = models.TextField()
+    service = models.TextField()
+    page = models.IntegerField()
+    sessions = BitSet(null=True)
+    requests = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ingest_conversation_day"
+        indexes = [models.Index(fields=["day"], name="conversation_day_day")]
+
+
 class SeriesQuarter(models.Model):
     """One series over 15 minutes.
 
@@ -215,3 +259,44 @@ class GpuQuarter(models.Model):
 
     class Meta:
         db_table = "ingest_gpu_quarter"
+
+
+class GpuDay(models.Model):
+    """The `GpuQuarter` rows of an accounting day, added up; of a state, the last one told.
+
+    Means are kept as what they are made of: `utilization_s` is percent × seconds, over the
+    `utilization_known_s` in which it was told; power likewise.
+    """
+
+    pk = models.CompositePrimaryKey("pool_id", "day", "gpu_id")
+    pool_id = models.IntegerField()
+    day = models.DateField()
+    gpu_id = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    covered_s = models.FloatField()
+    utilization_s = models.FloatField(null=True)
+    utilization_known_s = models.FloatField(null=True)
+    power_ws = models.FloatField(null=True)
+    power_known_s = models.FloatField(null=True)
+    memory_used_bytes_max = models.BigIntegerField(null=True)
+    energy_j = models.FloatField(null=True)
+    throttled_samples = models.BigIntegerField(default=0)
+    memory_reserved_bytes_max = models.BigIntegerField(null=True)
+    power_limit_w = models.FloatField(null=True)
+    reasons_s = models.FloatField(null=True)
+    throttled_s = models.FloatField(null=True)
+    power_cap_s = models.FloatField(null=True)
+    thermal_s = models.FloatField(null=True)
+    power_brake_s = models.FloatField(null=True)
+    lost_s = models.FloatField(null=True)
+    ecc_corrected = models.BigIntegerField(null=True)
+    ecc_uncorrected = models.BigIntegerField(null=True)
+    remapped_rows = models.BigIntegerField(null=True)
+    remap_pending = models.BooleanField(null=True)
+    remap_failed = models.BooleanField(null=True)
+    xid_errors = models.BigIntegerField(null=True)
+    last_xid = models.IntegerField(null=True)
+
+    class Meta:
+        db_table = "ingest_gpu_day"
+        indexes = [models.Index(fields=["day"], name="gpu_day_day")]

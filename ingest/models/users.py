@@ -9,13 +9,11 @@ from django.db import models
 from .rollups import DIMENSIONS
 
 
-class UserDay(models.Model):
-    """One user's requests of one accounting day and dimension; the empty user is nobody named."""
+class UsageDay(models.Model):
+    """What requests of one accounting day and dimension used."""
 
-    pk = models.CompositePrimaryKey("project_id", "day", "user_id", *DIMENSIONS)
     project_id = models.IntegerField()
     day = models.DateField()
-    user_id = models.TextField()
     service = models.TextField()
     kind = models.TextField()
     provider = models.TextField()
@@ -36,11 +34,24 @@ class UserDay(models.Model):
     image_input_tokens = models.BigIntegerField()
 
     class Meta:
+        abstract = True
+
+
+class UserDay(UsageDay):
+    """One user's requests of one accounting day and dimension; the empty user is nobody named."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "user_id", *DIMENSIONS)
+    user_id = models.TextField()
+
+    class Meta:
         db_table = "ingest_user_day"
 
 
 class UserDayState(models.Model):
-    """How often a project's day changed, and which change its users were last summed for."""
+    """How often a project's day changed, and which change its users were last summed for.
+
+    The labels of a project are summed with its users, in the same transaction.
+    """
 
     pk = models.CompositePrimaryKey("project_id", "day")
     project_id = models.IntegerField()

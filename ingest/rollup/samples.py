@@ -1,4 +1,4 @@
-"""Readings → quarter hours. A gap is not covered: it is unknown, not zero."""
+"""Readings → quarter hours, and of GPUs days. A gap is not covered: it is unknown, not zero."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from gpu_probe.wire import MAX_POWER_W
+
+from . import gpu_days
 
 MOST_GAP_S = 300
 """Two readings further apart say nothing about the time between them."""
@@ -128,3 +130,4 @@ def recompute(cursor: Any, pool: int, hours: list[datetime]) -> None:
             values,
         )
         cursor.execute(insert, values)
+    gpu_days.write(cursor, pool, hours)

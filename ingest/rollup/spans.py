@@ -1,4 +1,4 @@
-"""Spans → quarter hours → hours and accounting days.
+"""Spans → quarter hours → hours, accounting days and weeks.
 
 The quarters of a closed day are never summed again, for their facts are gone; spans that came late
 have quarters of their own, and every coarser sum adds the two.
@@ -25,6 +25,9 @@ SKETCHES = ("latency", "ttft", "tpot")
 JOINED = "\n".join(f"LEFT JOIN {name} USING (at, {DIMS})" for name in SKETCHES)
 ARRAYS = tuple(f"{name}_{part}" for name in SKETCHES for part in ("keys", "counts"))
 MEASURES = ", ".join((*SUMMED, *ARRAYS))
+WEEK = timedelta(days=7)
+REQUEST_KINDS = ("llm", "embedding", "rerank", "inference")
+"""Spans that a model answered."""
 
 OWN_USAGE = ", ".join(
     f"CASE WHEN u.key IS NULL THEN s.{name} END AS {name}" for name in TOKEN_FIELDS
@@ -175,10 +178,26 @@ DAYS = merged(
     "(at AT TIME ZONE %(zone)s)::date",
     "project_id = %(owner)s AND at >= %(from)s AND at < %(to)s",
 )
+WEEKS = merged(
+    "ingest_span_day",
+    "ingest_span_week",
+    "day",
+    "date_trunc('week', day)::date",
+    "project_id = %(owner)s AND day >= %(from_week)s AND day < %(to_week)s",
+)
+REQUESTS = merged(
+    f"""(SELECT project_id, day, '' AS service, '' AS kind, '' AS provider, '' AS model,
+        '' AS tier, 0 AS input_band, {MEASURES}
+    FROM ingest_span_day WHERE kind IN {REQUEST_KINDS}) AS requests""",
+    "ingest_request_day",
+    "day",
+    "day",
+    "project_id = %(owner)s AND day BETWEEN %(from_day)s AND %(to_day)s",
+)
 
 
 def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
-    """Quarters and hours of these hours, and every accounting day they touch."""
+    """Quarters and hours of these hours, and every accounting day and week they touch."""
     zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
     days = accounting_days(hours, zone)
     values = {
@@ -191,6 +210,8 @@ def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
         "to": day_start(days[-1] + timedelta(days=1), zone),
         "from_day": days[0],
         "to_day": days[-1],
+        "from_week": monday(days[0]),
+        "to_week": monday(days[-1]) + WEEK,
     }
     # Every hour of a call is of one UTC day.
     if not partitions.sealed(partitions.SPAN, [hours[0].astimezone(UTC).date()]):
@@ -202,12 +223,19 @@ def recompute(cursor: Any, project: int, hours: list[datetime]) -> None:
         "DELETE FROM ingest_span_hour WHERE project_id = %(owner)s AND at = ANY(%(hours)s)", values
     )
     cursor.execute(HOURS, values)
+    for table, insert in (("ingest_span_day", DAYS), ("ingest_request_day", REQUESTS)):
+        cursor.execute(
+            f"DELETE FROM {table} WHERE project_id = %(owner)s"
+            " AND day BETWEEN %(from_day)s AND %(to_day)s",
+            values,
+        )
+        cursor.execute(insert, values)
     cursor.execute(
-        "DELETE FROM ingest_span_day WHERE project_id = %(owner)s"
-        " AND day BETWEEN %(from_day)s AND %(to_day)s",
+        "DELETE FROM ingest_span_week WHERE project_id = %(owner)s"
+        " AND day >= %(from_week)s AND day < %(to_week)s",
         values,
     )
-    cursor.execute(DAYS, values)
+    cursor.execute(WEEKS, values)
 
 
 def _write_quarters(cursor: Any, table: str, insert: str, values: dict[str, Any]) -> None:
@@ -236,6 +264,10 @@ def accounting_days(hours: list[datetime], zone: ZoneInfo) -> list[date]:
     return sorted(
         {at.astimezone(zone).date() for hour in hours for at in (hour, hour + last_moment)}
     )
+
+
+def monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
 
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:

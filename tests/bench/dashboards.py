@@ -45,9 +45,13 @@ SUMMED_AGAIN = 1_000_000
 MOST_COSTS_MS = 200
 LEAST_OF_GROUP = 1000
 SUMS = (
-    "ingest_span_quarter", "ingest_span_hour", "ingest_span_day", "ingest_concurrency_quarter",
-    "ingest_user_day", "finops_costquarter", "finops_costday", "finops_usercostday",
-    "finops_poolquarter", "ingest_billday", "finops_landedbill", "finops_landedhardware",
+    "ingest_span_quarter", "ingest_span_hour", "ingest_span_day", "ingest_span_week",
+    "ingest_request_day", "ingest_concurrency_quarter", "ingest_user_day",
+    "ingest_conversation_day", "finops_costquarter", "finops_costday", "finops_usercostday",
+    "finops_usercostweek", "finops_userspend", "finops_userpage", "finops_poolquarter",
+    "finops_poolday", "finops_hardwareday", "ingest_gpu_day", "ingest_billday",
+    "finops_landedbill", "finops_landedhardware",
+    "finops_landedhardwareday",
 )  # fmt: skip
 
 

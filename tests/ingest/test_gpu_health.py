@@ -7,7 +7,7 @@ import pytest
 
 from gpu_probe.wire import Batch, GpuProcess, GpuReading, MigInstance
 from ingest import store
-from ingest.models import Gpu, GpuQuarter, GpuSample, Source
+from ingest.models import Gpu, GpuDay, GpuQuarter, GpuSample, Source
 from ingest.models import GpuProcess as Process
 from ingest.rollup import roll_up
 from tests.factories.ingest import PoolFactory
@@ -156,3 +156,37 @@ def test_a_lost_gpu_is_marked_until_it_answers(source):
     assert Process.objects.count() == 0
     push(source, used(2, 1))
     assert Gpu.objects.get().is_lost is False
+
+
+def test_day_is_its_quarter_hours_added_up_and_of_a_state_the_last_one_told(source):
+    busy = {"utilization_pct": 40.0, "power_w": 300.0, "power_limit_w": 700.0, "energy_mj": 1000}
+    push(
+        source,
+        at(0, **busy), at(1, **busy | {"energy_mj": 4000}, clock_event_reasons=0x20),
+        at(90, remapped_rows_pending=True, xid_errors=2, last_xid=31, ecc_corrected_errors=1),
+        at(91, utilization_pct=90.0, memory_used_bytes=7, ecc_corrected_errors=4),
+        at(180, remapped_rows_pending=False, xid_errors=0, last_xid=79),
+    )  # fmt: skip
+    roll_up()
+    push(source, at(181, power_w=100.0, clock_event_reasons=0), at(8640, utilization_pct=1.0))
+    roll_up()
+    of_day = GpuQuarter.objects.filter(at__date=NOON.date())
+    assert of_day.count() == 3
+
+    def sum_of(name):
+        told = [value for value in of_day.values_list(name, flat=True) if value is not None]
+        return sum(told) if told else None
+
+    first, second = GpuDay.objects.order_by("day")
+    summed = (
+        "covered_s", "energy_j", "throttled_samples", "reasons_s", "throttled_s", "thermal_s",
+        "power_cap_s", "power_brake_s", "lost_s", "ecc_corrected", "ecc_uncorrected", "xid_errors",
+    )  # fmt: skip
+    assert {name: getattr(first, name) for name in summed} == {n: sum_of(n) for n in summed}
+    assert (first.utilization_s, first.utilization_known_s) == (40 * 10 + 90 * 10, 20)
+    assert (first.power_ws, first.power_known_s) == (300 * 10 + 100 * 10, 20)
+    assert (first.first_at, first.day, second.day) == (
+        NOON, NOON.date(), NOON.date() + timedelta(days=1)
+    )  # fmt: skip
+    assert (first.remap_pending, first.last_xid, first.memory_used_bytes_max) == (False, 31, 7)
+    assert (first.power_limit_w, first.ecc_corrected, second.xid_errors) == (700, 3, None)

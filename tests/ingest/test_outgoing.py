@@ -262,3 +262,26 @@ def test_closed_port_is_one_sentence(loopback_allowed):
 def test_unknown_name_is_one_sentence(loopback_allowed):
     with pytest.raises(outgoing.Refused, match="not known"):
         get("http://no-such-host.invalid/")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254", "127.0.0.1", "10.1.2.3", "2130706433", "0x7f.1", "127.1", "localhost",
+        "LocalHost.", "api.localhost", "[::1]", "[fd00::1]", "[fe80::1%25eth0]",
+        "[::ffff:169.254.169.254]", "0.0.0.0",
+    ],
+)  # fmt: skip
+def test_number_that_is_not_public_is_refused_while_it_is_entered(host, settings):
+    settings.PRIVATE_ADDRESSES = []
+    with pytest.raises(outgoing.Refused, match=r"not a public address; an administrator can"):
+        outgoing.check_entered(f"https://{host}:8443/hook")
+
+
+def test_names_public_and_allowed_numbers_can_be_entered(settings):
+    """A name may stand for another address by the time it is fetched, so it is not looked up."""
+    settings.PRIVATE_ADDRESSES = ["10.0.0.0/8", "127.0.0.0/8"]
+    for host in ("93.184.215.14", "[2606:4700::1111]", "10.1.2.3", "localhost", "hooks.example"):
+        assert outgoing.check_entered(f"https://{host}/hook").host == host.strip("[]")
+    with pytest.raises(outgoing.Refused, match=r"^192\.168\.0\.1 is not a public address"):
+        outgoing.check_entered("http://192.168.0.1/")

@@ -58,7 +58,7 @@ def test_nothing_is_summed_anew_for_each_row_of_a_day_without_statistics(source)
 
     with connection.execute_wrapper(explained):
         roll_up()
-    assert len(plans) == 3, "quarters, hours and days"
+    assert len(plans) == 4, "quarters, hours, days and weeks"
     for plan in plans:
         for loop in (node for node in nodes(plan) if node["Node Type"] == "Nested Loop"):
             again = loop["Plans"][1]

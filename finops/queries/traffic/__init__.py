@@ -11,7 +11,7 @@ from .summary import (
     RequestTable,
     latency_series,
     request_summary,
-    requests_by,
+    speed_by,
 )
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "latency_series",
     "recent",
     "request_summary",
-    "requests_by",
     "slowest",
     "span_detail",
+    "speed_by",
 ]

@@ -18,7 +18,7 @@ from ..filters import Filters, midnight, today
 from ..spend import NoSuchSeries
 from ..stamp import Stamped
 from .summary import MAX_HOURLY_DAYS, stamp
-from .where import condition, narrowed, values
+from .where import condition, narrowed, requests_by_day, values
 
 WINDOW_MS = 300_000.0
 """Who asked anything within five minutes, from :00 to :05 and so on, was there at once."""
@@ -164,21 +164,13 @@ def _scope(filters: Filters) -> str:
 
 
 def _requests(filters: Filters, step: str) -> dict[Any, int]:
-    table, point, within = {
-        "day": ("ingest_span_day", "r.day", "r.day >= %(start)s AND r.day < %(end)s"),
-        "hour": (
-            "ingest_span_hour",
-            "date_bin('1 hour', r.at, %(start_at)s)",
-            "r.at >= %(start_at)s AND r.at < %(end_at)s",
-        ),
-    }[step]
-    return dict(
-        book.rows(
-            f"SELECT {point}, sum(r.spans) FROM {table} r"
-            f" WHERE {within} AND {condition(filters, 'r')} GROUP BY 1",
-            values(filters),
-        )
-    )
+    point, source = "r.day", requests_by_day(filters)
+    if step == "hour":
+        point = "date_bin('1 hour', r.at, %(start_at)s)"
+        within = "r.at >= %(start_at)s AND r.at < %(end_at)s"
+        source = f"ingest_span_hour r WHERE {within} AND {condition(filters, 'r')}"
+    found = book.rows(f"SELECT {point}, sum(r.spans) FROM {source} GROUP BY 1", values(filters))
+    return dict(found)
 
 
 def _plain(number: Any) -> Any:

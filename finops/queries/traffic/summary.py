@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,20 +11,26 @@ from django.utils import timezone
 
 from ingest import sketch
 from ingest.models import Project
+from ingest.models.rollups import DIMENSIONS
 from ingest.records import TOKEN_CLASSES, TOKEN_FIELDS
 
 from .. import book
 from ..filters import Filters, today
+from ..group_names import label
 from ..late import late_requests
-from ..spend import NoSuchSeries, label
+from ..spend import NoSuchSeries
 from ..stamp import Stamped, newest, notes
-from .where import condition, values
+from ..weeks import weeks_and_days
+from .where import condition, requests_by_day, values
 
 GROUPS = ("project", "team", "provider", "model", "service", "kind", "tier")
 MAX_HOURLY_DAYS = 14
 QUANTILES = (0.5, 0.95, 0.99)
 SKETCHES = ("latency", "ttft", "tpot")
 COUNTED = ("spans", "errors", "usage_unknown", "endings_known", "abandoned")
+
+PARTS = tuple(f"{name}_{part}" for name in SKETCHES for part in ("count", "keys", "counts"))
+ROLLED = ", ".join(("project_id", *DIMENSIONS, *COUNTED, *TOKEN_FIELDS, *PARTS))
 
 Sketch = tuple[list[int], list[int]]
 
@@ -86,6 +92,7 @@ class LatencySeries(Stamped):
     errors: tuple[int, ...]
     latency: tuple[Percentiles, ...]
     ttft: tuple[Percentiles, ...]
+    """This and the next are empty where only latency was asked for."""
     tpot: tuple[Percentiles, ...]
     endings_known: tuple[int, ...]
     abandoned: tuple[int, ...]
@@ -142,24 +149,40 @@ def request_summary(filters: Filters) -> RequestTable:
     )
 
 
-def requests_by(filters: Filters, columns: list[str]) -> dict[tuple[Any, ...], RequestRow]:
-    """The same sums by any columns of a rollup, as they are there."""
-    found = _sums(filters, columns, "ingest_span_day", "r.day")
-    return {key: sums.row(tuple(map(str, key)), ()) for key, sums in found.items()}
+@dataclass(frozen=True, slots=True)
+class Speed:
+    requests: int
+    errors: int
+    latency: Percentiles
+
+    @property
+    def error_rate(self) -> float | None:
+        return self.errors / self.requests if self.requests else None
 
 
-def latency_series(filters: Filters, step: str = "day") -> LatencySeries:
-    """`step` is `day`, or `hour` for at most 14 days."""
+def speed_by(filters: Filters, columns: list[str]) -> dict[tuple[Any, ...], Speed]:
+    """How many failed and how fast the others were, by any columns of a rollup."""
+    found = _sums(filters, columns, "ingest_span_day", "r.day", ("latency",))
+    return {
+        key: Speed(sums.counts[0], sums.counts[1], percentiles(sums.sketches["latency"]))
+        for key, sums in found.items()
+    }
+
+
+def latency_series(
+    filters: Filters, step: str = "day", sketches: Sequence[str] = SKETCHES
+) -> LatencySeries:
+    """`step` is `day`, or `hour` for at most 14 days; `sketches` of what percentiles are wanted."""
     if step == "hour" and filters.days > MAX_HOURLY_DAYS:
         raise NoSuchSeries(f"Ask for hours of at most {MAX_HOURLY_DAYS} days, or use step=day.")
     points: list[Any]
     if step == "hour":
         end = min(filters.end_at, timezone.now() + timedelta(hours=1))
         points = book.hours(filters.start_at, max(end, filters.start_at))
-        found = _sums(filters, ["at"], "ingest_span_hour", "r.at")
+        found = _sums(filters, ["at"], "ingest_span_hour", "r.at", sketches)
     else:
         points = book.days(filters.start, min(filters.end, today() + timedelta(days=1)))
-        found = _sums(filters, ["day"], "ingest_span_day", "r.day")
+        found = _sums(filters, ["day"], "ingest_span_day", "r.day", sketches)
     rows = [found.get((point,), _nothing()).row((), ()) for point in points]
     return LatencySeries(
         step=step,
@@ -167,8 +190,8 @@ def latency_series(filters: Filters, step: str = "day") -> LatencySeries:
         requests=tuple(row.requests for row in rows),
         errors=tuple(row.errors for row in rows),
         latency=tuple(row.latency for row in rows),
-        ttft=tuple(row.ttft for row in rows),
-        tpot=tuple(row.tpot for row in rows),
+        ttft=tuple(row.ttft for row in rows if "ttft" in sketches),
+        tpot=tuple(row.tpot for row in rows if "tpot" in sketches),
         endings_known=tuple(row.endings_known for row in rows),
         abandoned=tuple(row.abandoned for row in rows),
         **stamp(filters),
@@ -176,33 +199,59 @@ def latency_series(filters: Filters, step: str = "day") -> LatencySeries:
 
 
 def percentiles(sketches: Iterable[Sketch]) -> Percentiles:
-    keys, counts = sketch.merge(sketches)
-    return Percentiles(sum(counts), *(sketch.quantile(keys, counts, q) for q in QUANTILES))
+    parts = list(sketches)
+    keys, counts = parts[0] if len(parts) == 1 else sketch.merge(parts)
+    return Percentiles(sum(counts), *sketch.quantiles(keys, counts, QUANTILES))
 
 
 def _sums(
-    filters: Filters, columns: list[str], table: str, time: str
+    filters: Filters,
+    columns: list[str],
+    table: str,
+    time: str,
+    sketches: Sequence[str] = SKETCHES,
 ) -> dict[tuple[Any, ...], _Sums]:
-    within = (
-        f"{time} >= %(start)s AND {time} < %(end)s"
-        if time == "r.day"
-        else f"{time} >= %(start_at)s AND {time} < %(end_at)s"
-    )
-    scope = f"FROM {table} r WHERE {within} AND {condition(filters, 'r')}"
+    source, given = _source(filters, columns, table, time)
+    scope = f"FROM {source}"
     keys = ", ".join(f"r.{column}" for column in columns)
     measures = ", ".join(f"sum(r.{name})" for name in COUNTED)
     tokens = ", ".join(f"sum(r.{name})" for name in TOKEN_FIELDS)
     found: dict[tuple[Any, ...], _Sums] = {}
     width = len(columns)
     for row in book.rows(f"SELECT {keys}, {measures}, {tokens} {scope} GROUP BY {keys}",
-                         values(filters)):  # fmt: skip
+                         given):  # fmt: skip
         sums = _nothing()
         sums.counts = [int(value) for value in row[width:]]
         found[row[:width]] = sums
-    for name in SKETCHES:
-        for row in book.rows(_merging(name, keys, scope, width), values(filters)):
+    for name in sketches:
+        for row in book.rows(_merging(name, keys, scope, width), given):
             found[row[:width]].sketches[name].append((row[-2], row[-1]))
     return found
+
+
+def _source(
+    filters: Filters, columns: list[str], table: str, time: str
+) -> tuple[str, dict[str, Any]]:
+    """The rows to add up, and the values they name: the fewest that know the answer.
+
+    A week has a seventh of its days' rows, and all requests of a project's day are one row.
+    """
+    given = values(filters)
+    if table != "ingest_span_day":
+        where = f"{time} >= %(start_at)s AND {time} < %(end_at)s AND {condition(filters, 'r')}"
+        return f"{table} r WHERE {where}", given
+    if columns == ["day"]:
+        return requests_by_day(filters), given
+    if "day" in columns:
+        where = f"r.day >= %(start)s AND r.day < %(end)s AND {condition(filters, 'r')}"
+        return f"ingest_span_day r WHERE {where}", given
+    weeks, other_days = weeks_and_days(filters.start, filters.end)
+    source = (
+        f"(SELECT {ROLLED} FROM ingest_span_week WHERE day = ANY(%(weeks)s::date[])"
+        f" UNION ALL SELECT {ROLLED} FROM ingest_span_day WHERE day = ANY(%(other_days)s::date[]))"
+    )
+    given |= {"weeks": weeks, "other_days": other_days}
+    return f"{source} AS r WHERE {condition(filters, 'r')}", given
 
 
 def _merging(name: str, keys: str, scope: str, width: int) -> str:

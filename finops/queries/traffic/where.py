@@ -36,6 +36,14 @@ def narrowed(filters: Filters, table: str) -> list[str]:
     return parts
 
 
+def requests_by_day(filters: Filters) -> str:
+    """Table `r` and its condition, for sums by day: of all requests a project has one row a day."""
+    within = "r.day >= %(start)s AND r.day < %(end)s"
+    if filters.providers or filters.models or filters.services:
+        return f"ingest_span_day r WHERE {within} AND {condition(filters, 'r')}"
+    return f"ingest_request_day r WHERE {' AND '.join((within, *narrowed(filters, 'r')))}"
+
+
 def values(filters: Filters) -> dict[str, Any]:
     return {
         "kinds": list(REQUEST_KINDS),

@@ -4,7 +4,8 @@ from .asked import CANDIDATES, GROUPS, NAMES, Asked, Candidate, parse, said
 from .comparison import FEW, ComparedRow, Comparison, comparison
 from .figures import UnitRow, UnitSeries, UnitTable, unit_costs, unit_series
 from .hardware import PoolUnits
-from .units import GPU_UNITS, GROUPED, UNITS, UnitCost
+from .hardware_requests import HardwarePrice
+from .units import GPU_UNITS, GROUPED, OF_LABEL, UNITS, UnitCost
 from .what_if import Outcome, WhatIf, choices, what_if
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "GROUPED",
     "GROUPS",
     "NAMES",
+    "OF_LABEL",
     "UNITS",
     "Asked",
     "Candidate",
     "ComparedRow",
     "Comparison",
+    "HardwarePrice",
     "Outcome",
     "PoolUnits",
     "UnitCost",

@@ -1,7 +1,8 @@
 """Conversations and scored answers, counted from single requests.
 
 Knows spans and scores of days whose details are kept. Refuses to read without end: it counts the
-newest whole days that hold at most `MOST_REQUESTS`, or one day, and says which days those are. A
+newest whole days that hold at most `MOST_REQUESTS`, or one day, and says which days those are. One
+day's conversations are counted from sets that were summed with its users, where they were. A
 conversation is a session of one project; an answer is a trace, however many requests it took.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 from .. import book
 from ..book import Split
 from ..filters import Filters
-from ..traffic.where import condition, values
+from ..traffic.where import condition, narrowed, requests_by_day, values
 from .asked import Asked
 from .sql import Found, split_rows
 
@@ -74,9 +75,7 @@ def window(filters: Filters) -> Window:
     first, why = max(first, filters.start), "details of earlier days are no longer kept"
     per_day = dict(
         book.rows(
-            "SELECT r.day, sum(r.spans)::bigint FROM ingest_span_day r"
-            f" WHERE r.day >= %(start)s AND r.day < %(end)s AND {condition(filters, 'r')}"
-            " GROUP BY 1",
+            f"SELECT r.day, sum(r.spans)::bigint FROM {requests_by_day(filters)} GROUP BY 1",
             given,
         )
     )
@@ -136,15 +135,44 @@ def counts(filters: Filters, asked: Asked, splits: Sequence[Split]) -> list[list
     """Per split, rows whose only value is a `Counts`; `filters` are `narrowed_to` the window."""
     if filters.start >= filters.end:
         return [[] for _ in splits]
-    return [
-        [Found(row.keys, row.day, (Counts(*row.values),)) for row in rows]
-        for rows in split_rows(
-            _source(filters, asked),
-            MEASURES + (", " + OF_ANSWERS if asked.score else ", 0, 0"),
-            splits,
-            _given(filters, asked),
-        )
-    ]
+    if _is_in_sets(filters, asked):
+        found = _from_sets(filters, splits)
+    else:
+        measures = MEASURES + (", " + OF_ANSWERS if asked.score else ", 0, 0")
+        found = split_rows(_source(filters, asked), measures, splits, _given(filters, asked))
+    return [[Found(row.keys, row.day, (Counts(*row.values),)) for row in rows] for rows in found]
+
+
+SETS = """
+SELECT c.project_id, c.provider, c.model, c.service, c.day, c.page, c.sessions, c.requests,
+    (c.project_id::int8 << 32) + c.page + 1 AS part
+FROM ingest_conversation_day c WHERE c.day = %(start)s {scope}"""
+
+IN_SETS = "bit_or(f.sessions) AS sessions, sum(f.requests) AS requests, max(f.page) AS page"
+OF_SETS = """
+    sum(requests)::bigint, coalesce(sum(bit_count(sessions)), 0)::bigint,
+    coalesce(sum(requests) FILTER (WHERE page >= 0), 0)::bigint, 0, 0, 0"""
+
+NOT_IN_SETS = """
+SELECT EXISTS (
+    SELECT FROM ingest_request_day r WHERE r.day = %(start)s {scope} AND NOT EXISTS (
+        SELECT FROM ingest_conversation_day c WHERE c.project_id = r.project_id AND c.day = r.day))
+"""
+
+
+def _is_in_sets(filters: Filters, asked: Asked) -> bool:
+    """One day without scores, whose sessions were summed in every project; as users are, by day."""
+    if asked.score or filters.days != 1:
+        return False
+    owned = "" if filters.project_ids is None else "AND r.project_id = ANY(%(project_ids)s)"
+    [(is_missing,)] = book.rows(NOT_IN_SETS.format(scope=owned), values(filters))
+    return not is_missing
+
+
+def _from_sets(filters: Filters, splits: Sequence[Split]) -> list[list[Found]]:
+    scope = "".join(f" AND {part}" for part in narrowed(filters, "c"))
+    source, given = SETS.format(scope=scope), values(filters)
+    return split_rows(source, IN_SETS, splits, given, of_parts=OF_SETS)
 
 
 def _source(filters: Filters, asked: Asked) -> str:

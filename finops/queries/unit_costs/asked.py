@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ GROUPS = ("model", "provider", "project", "service", "team")
 """What unit costs are grouped by; the first one when nothing is asked."""
 
 CANDIDATES = ("to1", "to2", "to3")
-NAMES = ("unit", "score", "at_least", *CANDIDATES)
+NAMES = ("unit", "score", "at_least", "label", *CANDIDATES)
 DEFAULT_UNIT = "requests"
 DEFAULT_AT_LEAST = 0.5
 NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -44,9 +44,12 @@ class Asked:
     """The name of the score that tells a successful answer; empty: none chosen."""
     at_least: float = DEFAULT_AT_LEAST
     candidates: tuple[Candidate, ...] = ()
+    label: str = ""
+    """The label of which a value's cost is wanted; empty: none."""
 
 
-def parse(query: Mapping[str, Any]) -> tuple[Asked, list[FilterError]]:
+def parse(query: Mapping[str, Any], labels: Sequence[str] = ()) -> tuple[Asked, list[FilterError]]:
+    """`labels` are those that the reader may split costs by."""
     errors: list[FilterError] = []
 
     def bad(field: str, message: str) -> None:
@@ -60,6 +63,11 @@ def parse(query: Mapping[str, Any]) -> tuple[Asked, list[FilterError]]:
     if len(score) > MAX_LENGTH or not score.isprintable():
         bad("score", f"Give the name of a score, at most {MAX_LENGTH} plain characters.")
         score = ""
+    label = query.get("label") or ""
+    if label and label not in labels:
+        there = ", ".join(labels) or "none yet; analysts choose some under Labels"
+        bad("label", f"Use a label that is kept: {there}.")
+        label = ""
     at_least, text = DEFAULT_AT_LEAST, query.get("at_least") or ""
     if text and not NUMBER.fullmatch(text):
         bad("at_least", "Use a number such as 0.8.")
@@ -72,7 +80,7 @@ def parse(query: Mapping[str, Any]) -> tuple[Asked, list[FilterError]]:
             bad(name, "Name a model of the price book as provider:model, as in openai:gpt-4o-mini.")
         elif found.model:
             candidates.append(found)
-    return Asked(unit, score, at_least, tuple(dict.fromkeys(candidates))), errors
+    return Asked(unit, score, at_least, tuple(dict.fromkeys(candidates)), label), errors
 
 
 def _candidate(text: str) -> Candidate | None:

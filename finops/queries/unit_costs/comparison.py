@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from finops.costing.exchange import Converter
 from ingest.records import INPUT_BANDS
 
 from .. import book, conversion
 from ..amounts import ZERO
 from ..filters import Filters
 from ..stamp import Stamped, newest, notes
-from ..traffic import Percentiles, requests_by
+from ..traffic import Percentiles, speed_by
 from . import answers
 from .answers import Window
 from .asked import Asked
+from .hardware_requests import HardwarePrice, HardwarePrices
 from .units import UnitCost, per
 
 FEW = 30
@@ -38,6 +40,8 @@ class ComparedRow:
     requests: int
     price: UnitCost
     """Per 1,000 requests that have a price."""
+    hardware: HardwarePrice | None
+    """Of a model that a pool of ours serves: its requests have no price of their own."""
     latency: Percentiles
     error_rate: float | None
     quality: float | None
@@ -69,9 +73,15 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
     if asked.score:
         counted = answers.window(filters)
         scores = answers.qualities(answers.narrowed_to(filters, counted), asked)
-    prices = _prices(filters)
+    requests = speed_by(filters, list(COLUMNS))
+    hardware = HardwarePrices(filters, {provider for _, _, provider, _ in requests})
+    converter = None
+    if filters.convert:
+        converter = conversion.converter_of_usage(filters, hardware.currencies)
+    hardware.convert(converter)
+    prices = _prices(filters, converter)
     rows = []
-    for key, found in requests_by(filters, list(COLUMNS)).items():
+    for key, found in requests.items():
         kind, band, provider, model = key
         quality, scored = scores.get(key, (None, 0))
         rows.append(
@@ -82,6 +92,7 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
                 model=model,
                 requests=found.requests,
                 price=prices.get(key, _price(ZERO, 0, found.requests)),
+                hardware=hardware.price(provider, model),
                 latency=found.latency,
                 error_rate=found.error_rate,
                 quality=quality,
@@ -89,7 +100,7 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
             )
         )
     rows.sort(key=lambda row: (row.kind, row.input_band, -row.requests, row.provider, row.model))
-    sources = notes(filters, usage=True)
+    sources = notes(filters, usage=True, hardware=bool(hardware.uses))
     return Comparison(
         currency=filters.shown,
         rows=tuple(rows),
@@ -97,19 +108,18 @@ def comparison(filters: Filters, asked: Asked) -> Comparison:
         as_of=newest(filters, sources),
         provisional=True,
         sources=sources,
+        conversion=converter.told() if converter else None,
     )
 
 
-def _prices(filters: Filters) -> dict[tuple[Any, ...], UnitCost]:
+def _prices(filters: Filters, converter: Converter | None) -> dict[tuple[Any, ...], UnitCost]:
     columns = ", ".join(f"c.{name}" for name in COLUMNS)
     cost, priced, join = "c.cost", "c.currency = %(currency)s", ""
     fx: dict[str, Any] = {}
-    if filters.convert:
+    if converter is not None:
         cost, priced = "c.cost * fx.rate", "fx.rate IS NOT NULL"
         join = f" LEFT JOIN {conversion.joined('c')}"
-        codes = conversion.currencies_used(filters)
-        rates = conversion.converter_of(filters, codes).rates
-        fx = conversion.joined_values(rates, codes, filters)
+        fx = conversion.joined_values(converter.rates, converter.currencies, filters)
     found = book.rows(
         f"SELECT {columns}, sum({cost}) FILTER (WHERE {priced}),"
         f" coalesce(sum(c.priced_spans) FILTER (WHERE {priced}), 0)::bigint,"

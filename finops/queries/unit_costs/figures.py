@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from finops.money import CONTEXT
@@ -20,15 +21,14 @@ from ..book import Split, days
 from ..filters import Filters, today
 from ..spend import Answers
 from ..stamp import Stamped
-from . import answers, hardware, usage
+from . import answers, hardware, labels, usage
 from .answers import Counts, Window
 from .asked import GROUPS, Asked, said
 from .sql import Found
-from .units import GROUPED, UnitCost, in_proportion, per, unknown, with_before
+from .units import GPU_UNITS, GROUPED, OF_LABEL, UnitCost, in_proportion, per, unknown, with_before
 from .usage import People, Sides
 
 NO_USAGE = "Bills know no requests or tokens: choose the basis Book or Usage."
-NOT_YOURS = "GPUs are shared: their cost is for members of the organisation."
 
 Point = tuple[tuple[str, ...], date | None]
 
@@ -96,14 +96,14 @@ def unit_costs(filters: Filters, asked: Asked) -> UnitTable:
         for key, sums in now.book.by_key(group_by).items()
         if sums.get("cost") or sums.get("usage_cost") or sums.get("requests")
     ]
-    rows.sort(key=lambda row: (-row.usage_cost, -row.cost, row.labels))
+    rows.sort(key=lambda row: (-row.cost, -row.usage_cost, row.labels))
     return UnitTable(
         spend=spent,
         group_by=group_by,
         currency=filters.shown,
         total=_row(now, before, (), ()),
         rows=tuple(rows),
-        pools=hardware.pools(filters),
+        pools=hardware.pools(filters, now.of_pools),
         counted=now.counted,
         scores=tuple(answers.score_names(filters)),
         as_of=spent.as_of,
@@ -139,12 +139,14 @@ def _days(filters: Filters, asked: Asked) -> tuple[Spend, tuple[date, ...], tupl
     facts = _Facts(filters, asked, [Split(), split], only=asked.unit)
     end = min(filters.end, today() + timedelta(days=1))
     points = tuple(days(filters.start, max(end, filters.start)))
-    if asked.unit in GROUPED:
+    if asked.unit not in GPU_UNITS:
         values = tuple(facts.units(split, ((), point))[asked.unit] for point in points)
     else:
         found = hardware.by_day(filters)
         at = ("gpu-paid", "gpu-used").index(asked.unit)
-        nothing = unknown(asked.unit, "No GPU-hours in this time." if filters.bills else NOT_YOURS)
+        nothing = unknown(
+            asked.unit, "No GPU-hours in this time." if filters.bills else hardware.NOT_YOURS
+        )
         values = tuple(found[point][at] if point in found else nothing for point in points)
     return facts.book.total(), points, values
 
@@ -171,6 +173,12 @@ class _Facts:
 
         self.sides = self._keyed(splits, sides, filters, wanted("input", "output"))
         self.people = self._keyed(splits, people, filters, wanted("user"))
+
+        def values(given: Filters, wanted: Sequence[Split]) -> list[list[Found]]:
+            return labels.values(given, wanted, asked.label, fx)
+
+        asks_label = bool(asked.label) and wanted(OF_LABEL)
+        self.values = self._keyed(splits, values, filters, asks_label, labels.joined)
         self.counts: dict[Split, dict[Point, Any]] = {split: {} for split in splits}
         self.counted_book = self.book
         if wanted("conversation", "answer"):
@@ -203,6 +211,7 @@ class _Facts:
         read: Callable[[Filters, Sequence[Split]], list[list[Found]]],
         filters: Filters,
         is_wanted: bool,
+        add: Callable[[Any, Any], Any] | None = None,
     ) -> dict[Split, dict[Point, Any]]:
         """Teams are sums of their projects: what several keys share a name for is added."""
         if not is_wanted:
@@ -213,12 +222,22 @@ class _Facts:
             for row in rows:
                 point = (self.book.key(split.keys, row.keys), row.day)
                 [value] = row.values
-                own[point] = _sum(own[point], value) if point in own else value
+                own[point] = (add or _sum)(own[point], value) if point in own else value
         return keyed
+
+    @cached_property
+    def of_pools(self) -> list[hardware.Row]:
+        return hardware.by_pool(self.filters)
+
+    def gpu_units(self) -> dict[str, UnitCost]:
+        """Of all pools of the scope."""
+        if not self.filters.bills:
+            return {name: unknown(name, hardware.NOT_YOURS) for name in GPU_UNITS}
+        return dict(zip(GPU_UNITS, hardware.total(self.filters, self.of_pools), strict=True))
 
     def units(self, split: Split, point: Point) -> dict[str, UnitCost]:
         if self.filters.basis == "bill":
-            return {key: unknown(key, NO_USAGE) for key in GROUPED}
+            return {key: unknown(key, NO_USAGE) for key in self._keys()}
         sums = self.money[split].get(point, {})
         sides: Sides = self.sides[split].get(point) or Sides()
         people: People = self.people[split].get(point) or People()
@@ -230,8 +249,14 @@ class _Facts:
             self._conversation(counts, spent),
             self._answer(counts, spent),
             _user(people),
+            labels.per_value(self.values[split].get(point) or labels.Values(), self.asked.label),
         )
-        return {unit.unit: unit for unit in made}
+        found = {unit.unit: unit for unit in made}
+        return {key: found[key] for key in self._keys()}
+
+    def _keys(self) -> tuple[str, ...]:
+        asks = self.asked.label or self.asked.unit == OF_LABEL
+        return (*GROUPED, OF_LABEL) if asks else GROUPED
 
     def _conversation(self, counts: Counts, spent: Decimal) -> UnitCost:
         cost = in_proportion(spent, counts.in_conversations, counts.requests)
@@ -345,11 +370,11 @@ def _row(
     sums = now.money[split].get((key, None), {})
     units = now.units(split, (key, None))
     if not group_by:
-        units |= _hardware(now.filters)
+        units |= now.gpu_units()
     if before is not None:
         earlier = before.units(split, (key, None))
         if not group_by:
-            earlier |= _hardware(before.filters)
+            earlier |= before.gpu_units()
         units = {name: with_before(one, earlier.get(name)) for name, one in units.items()}
     is_bill = now.filters.basis == "bill"
     return UnitRow(
@@ -361,13 +386,6 @@ def _row(
         unpriced=None if is_bill else _unpriced(sums),
         units=units,
     )
-
-
-def _hardware(filters: Filters) -> dict[str, UnitCost]:
-    if not filters.bills:
-        return {name: unknown(name, NOT_YOURS) for name in ("gpu-paid", "gpu-used")}
-    paid, used = hardware.total(filters)
-    return {"gpu-paid": paid, "gpu-used": used}
 
 
 def _points(book: Answers, split: Split) -> dict[Point, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What an hour of a GPU costs: as it was paid for, and as it was used.
 
-Knows the quarter hours of pools. Refuses to call unobserved time idle: what an hour in use costs is
+Knows the days of pools. Refuses to call unobserved time idle: what an hour in use costs is
 told of observed time alone.
 """
 
@@ -12,37 +12,24 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from django.utils import timezone
-
+from finops.costing.exchange import Converter
 from finops.money import CONTEXT
+from finops.templatetags import words
 from ingest.models import Pool
 
-from .. import book, conversion
+from .. import book, conversion, hardware_days
 from ..filters import Filters
+from ..hardware_days import HARDWARE_DAYS
 from .units import UnitCost, per
 
-QUARTER_S = 900
+NOT_YOURS = "GPUs are shared: their cost is for members of the organisation."
 
-QUARTERS = f"""
-WITH quarters AS (
-    SELECT pool_id, at, max(currency) AS currency, sum(allocated) AS paid, sum(used) AS used,
-        sum(busy_s) AS busy_s, bool_or(allocated IS NULL) AS unpriced,
-        max(covered_s) FILTER (WHERE model = '') AS covered_s,
-        CASE WHEN at + interval '15 minutes' <= %(now)s THEN {QUARTER_S}
-            ELSE max(covered_s) FILTER (WHERE model = '') END AS elapsed_s
-    FROM finops_poolquarter WHERE at >= %(start_at)s AND at < %(end_at)s GROUP BY pool_id, at
-)
-SELECT pool_id, {{day}}, currency,
-    sum(paid) FILTER (WHERE NOT unpriced),
-    sum(elapsed_s::numeric) FILTER (WHERE NOT unpriced),
-    -- As on the page of GPUs: what was paid while nothing was observed is neither used nor idle.
-    sum(paid - least(paid - used, paid * (1 - covered_s::numeric / nullif(elapsed_s, 0)::numeric)))
-        FILTER (WHERE NOT unpriced AND covered_s > 0),
-    sum(used) FILTER (WHERE NOT unpriced AND covered_s > 0),
-    sum(busy_s::numeric) FILTER (WHERE NOT unpriced AND covered_s > 0),
-    sum(elapsed_s::numeric) FILTER (WHERE unpriced),
-    sum(covered_s::numeric), sum(elapsed_s::numeric)
-FROM quarters GROUP BY 1, 2, 3"""
+DAYS = f"""
+SELECT pool_id, {{day}}, currency, sum(priced_paid),
+    sum((elapsed_s - unpriced_s)::numeric), sum(observed), sum(observed_used),
+    sum(observed_busy_s::numeric), sum(unpriced_s::numeric), sum(covered_s::numeric),
+    sum(elapsed_s::numeric)
+FROM {HARDWARE_DAYS} AS days GROUP BY 1, 2, 3"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +69,9 @@ class Sums:
         coverage = ""
         if self.elapsed_s and self.covered_s < self.elapsed_s:
             share = self.covered_s / self.elapsed_s
-            coverage = f"Observed {share:.0%} of the time; the rest is in neither number."
+            coverage = (
+                f"Observed {words.percent(share)} of the time; the rest is in neither number."
+            )
         no_count = (
             "It is not known how many GPUs the pool has."
             if self.paid_hours is None
@@ -103,18 +92,23 @@ class Sums:
 Row = tuple[Pool, date | None, str, Sums]
 
 
-def _by_pool(filters: Filters, *, by_day: bool) -> list[Row]:
+def by_pool(
+    filters: Filters, *, by_day: bool = False, converter: Converter | None = None
+) -> list[Row]:
+    """`converter` is one that knows the currencies of pools, and tells what it was asked."""
     if not filters.bills:
         return []
     if filters.convert:
-        return _converted(_recorded(filters, by_day=True), filters, by_day=by_day)
+        return _converted(_recorded(filters, by_day=True), filters, converter, by_day=by_day)
     return _recorded(filters, by_day=by_day)
 
 
-def _converted(found: list[Row], filters: Filters, *, by_day: bool) -> list[Row]:
+def _converted(
+    found: list[Row], filters: Filters, converter: Converter | None, *, by_day: bool
+) -> list[Row]:
     """Each day at its rate; what has none keeps its currency, and what has no price has none."""
     codes = {currency for _, _, currency, _ in found if currency}
-    converter = conversion.converter_of(filters, codes)
+    converter = converter or conversion.converter_of(filters, codes)
     made: dict[tuple[Pool, date | None, str], Sums] = {}
     for pool, day, code, sums in found:
         rate = converter.rate(code, day) if code and day else None
@@ -130,12 +124,8 @@ def _recorded(filters: Filters, *, by_day: bool) -> list[Row]:
         for pool in Pool.objects.order_by("name", "pk")
         if not filters.providers or pool.provider in filters.providers
     }
-    day = "(at AT TIME ZONE %(zone)s)::date" if by_day else "NULL::date"
-    given = {
-        **book.parameters(filters),
-        "now": min(timezone.now(), filters.end_at),
-    }
-    found = book.rows(QUARTERS.format(day=day), given)
+    day = "day" if by_day else "NULL::date"
+    found = book.rows(DAYS.format(day=day), hardware_days.values(filters))
     return [
         (pools[pool], point, currency, _sums(pools[pool].gpu_count, row))
         for pool, point, currency, *row in found
@@ -180,11 +170,11 @@ def _plus(left: Decimal | None, right: Decimal | None) -> Decimal | None:
     return None if left is None or right is None else CONTEXT.add(left, right)
 
 
-def pools(filters: Filters) -> tuple[PoolUnits, ...]:
-    """Pools of all currencies, by name: each has its own."""
+def pools(filters: Filters, found: list[Row]) -> tuple[PoolUnits, ...]:
+    """Pools of all currencies, by name: each has its own. `found` is `by_pool` of the filters."""
     made = []
     merged: dict[tuple[str, int], dict[str, Sums]] = {}
-    for pool, _, currency, sums in _by_pool(filters, by_day=False):
+    for pool, _, currency, sums in found:
         merged.setdefault((pool.name, pool.pk), {})[currency] = sums
     for (name, _), by_currency in sorted(merged.items()):
         # Quarter hours without a price have no currency: they stand with the pool's own.
@@ -211,19 +201,15 @@ def _pool(name: str, currency: str, sums: Sums) -> PoolUnits:
     )
 
 
-def total(filters: Filters) -> tuple[UnitCost, UnitCost]:
+def total(filters: Filters, found: list[Row]) -> tuple[UnitCost, UnitCost]:
     """Over the pools of the currency asked for."""
-    own = [
-        sums
-        for _, _, currency, sums in _by_pool(filters, by_day=False)
-        if currency == filters.shown
-    ]
+    own = [sums for _, _, currency, sums in found if currency == filters.shown]
     return reduce(_added, own, Sums()).units()
 
 
 def by_day(filters: Filters) -> dict[date, tuple[UnitCost, UnitCost]]:
     days: dict[date, Sums] = {}
-    for _, day, currency, sums in _by_pool(filters, by_day=True):
+    for _, day, currency, sums in by_pool(filters, by_day=True):
         if currency == filters.shown and day is not None:
             days[day] = _added(days[day], sums) if day in days else sums
     return {day: sums.units() for day, sums in days.items()}

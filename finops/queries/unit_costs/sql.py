@@ -16,7 +16,7 @@ from ingest.records import TOKEN_FIELDS
 from .. import book, conversion
 from ..book import Split
 from ..filters import Filters
-from ..spend import columns_of
+from ..group_names import columns_of
 from ..traffic.where import narrowed
 
 OUTPUT_FIELDS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
@@ -38,9 +38,17 @@ class Found:
 
 
 def split_rows(
-    source: str, measures: str, splits: Sequence[Split], values: dict[str, Any]
+    source: str,
+    measures: str,
+    splits: Sequence[Split],
+    values: dict[str, Any],
+    of_parts: str = "",
 ) -> list[list[Found]]:
-    """Sums over `source` (with columns project_id, provider, model, service, day) per split."""
+    """Sums over `source` (with columns project_id, provider, model, service, day) per split.
+
+    With `of_parts` the source has a column `part` too: `measures` are then of each part by itself,
+    and what is answered are these further sums of them.
+    """
     keys = tuple(dict.fromkeys(key for split in splits for key in columns_of(split.keys)))
     names = [_column(key) for key in keys]
     if any(split.by_time for split in splits):
@@ -51,12 +59,16 @@ def split_rows(
         sets.append(f"({', '.join(n for k, n in zip(keys, names, strict=True) if k in own)})")
         masks.append(int("".join("0" if key in own else "1" for key in keys) or "0", base=2))
     grouping = f"grouping({', '.join(names)})" if names else "0"
-    listed = "".join(f", {name}" for name in names)
-    found = book.rows(
-        f"SELECT {grouping}{listed}, {measures} FROM ({source}) AS f"
-        f" GROUP BY GROUPING SETS ({', '.join(sets)})",
-        values,
-    )
+    called = [f"k{place}" for place in range(len(names))]
+    listed = "".join(f", {n} AS {alias}" for n, alias in zip(names, called, strict=True))
+    sql = f"SELECT {grouping} AS mask{listed}, {measures} FROM ({source}) AS f GROUP BY "
+    if of_parts:
+        one = ", ".join(("mask", *called))
+        sql = f"SELECT {one}, {of_parts} FROM ({sql} f.part, GROUPING SETS ({', '.join(sets)}))"
+        sql += f" AS parts GROUP BY {one}"
+    else:
+        sql += f"GROUPING SETS ({', '.join(sets)})"
+    found = book.rows(sql, values)
     answers: list[list[Found]] = []
     for split, mask in zip(splits, masks, strict=True):
         columns = columns_of(split.keys)
@@ -83,8 +95,8 @@ def exact_usage(filters: Filters, *, by: str = "day", is_converted: bool = False
     """Costs joined with what they are for, by day or by quarter hour (`at`).
 
     `is_exact` says that the whole of a row was priced in the currency asked for, as it is known
-    now: only then is it known which of its tokens its cost belongs to. Converted, which goes by
-    day, it says that all of it has a rate; the values of `conversion.joined` are needed then.
+    now: only then is it known which of its tokens its cost belongs to. Converted, it says that all
+    of it has a rate on its day; the values of `conversion.joined` are needed then.
     """
     rate, join, priced = "", "", "c.currency = %(currency)s"
     if is_converted:
@@ -105,10 +117,15 @@ def exact_usage(filters: Filters, *, by: str = "day", is_converted: bool = False
         ),
     }[by]
     scope = " AND ".join((within.format("c"), *narrowed(filters, "c")))
-    sums = ", ".join(f"sum(u.{name})::bigint AS {name}" for name in COUNTED)
+    # Rates are of a day, and a quarter hour is of the day it is in.
+    of_day = ", (c.at AT TIME ZONE %(zone)s)::date AS day" if is_converted and by == "at" else ""
     listed = ", ".join(f"u.{name}" for name in COUNTED)
     own = " AND ".join((within.format("u"), *narrowed(filters, "u")))
     keys = f"project_id, {by}, {DIMS}"
+    used = f"SELECT {keys}, {', '.join(COUNTED)} FROM {usage} u WHERE {own}"
+    if by == "at":  # what came late has rows of its own
+        sums = ", ".join(f"sum(u.{name})::bigint AS {name}" for name in COUNTED)
+        used = f"SELECT {keys}, {sums} FROM {usage} u WHERE {own} GROUP BY {keys}"
     return f"""
 SELECT {keys}, {listed}, c.input_side, c.output_side, c.cost,
     c.in_currency AND NOT c.otherwise AND c.unpriced_tokens = 0
@@ -119,7 +136,5 @@ FROM (
         sum(c.output_cost{rate}) AS output_side, sum(c.cost{rate}) AS cost,
         bool_or({priced}) AS in_currency,
         bool_or(NOT ({priced}) AND (c.tokens > 0 OR c.currency <> '')) AS otherwise
-    FROM (SELECT * FROM {costs} c WHERE {scope}) c {join} GROUP BY {keys}
-) AS c JOIN (
-    SELECT {keys}, {sums} FROM {usage} u WHERE {own} GROUP BY {keys}
-) AS u USING ({keys})"""
+    FROM (SELECT *{of_day} FROM {costs} c WHERE {scope}) c {join} GROUP BY {keys}
+) AS c JOIN ({used}) AS u USING ({keys})"""

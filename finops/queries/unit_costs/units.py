@@ -31,6 +31,7 @@ UNITS = {
         Unit("conversation", "Per conversation", "conversations"),
         Unit("answer", "Per successful answer", "successful answers"),
         Unit("user", "Per user", "users"),
+        Unit("label", "Per value of a label", "different values"),
         Unit("gpu-paid", "Per GPU-hour paid", "GPU-hours paid"),
         Unit("gpu-used", "Per GPU-hour used", "GPU-hours used"),
     )
@@ -38,8 +39,10 @@ UNITS = {
 """docs/unit-economics.md defines each of them in one line."""
 
 GPU_UNITS = ("gpu-paid", "gpu-used")
-GROUPED = tuple(key for key in UNITS if key not in GPU_UNITS)
-"""Those that a model, provider, project or service has; pools have a table of their own."""
+OF_LABEL = "label"
+GROUPED = tuple(key for key in UNITS if key not in (*GPU_UNITS, OF_LABEL))
+"""Those that a model, provider, project or service has, beside that of a label that is chosen;
+pools have a table of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,12 @@ class UnitCost:
     """How much of the traffic it speaks of; empty when of all."""
     before: Decimal | None = None
     """The same in the period before; None unless compared and known."""
+    named: str = ""
+    """The label that is meant, such as customer; empty for all other units."""
 
     @property
     def label(self) -> str:
-        return UNITS[self.unit].label
+        return f"Per {self.named}" if self.named else UNITS[self.unit].label
 
     @property
     def counted(self) -> str:
@@ -84,16 +89,17 @@ def per(
     *,
     nothing: str,
     coverage: str = "",
+    named: str = "",
 ) -> UnitCost:
     """`cost` per `count`; `nothing` says why there is nothing to divide by."""
     counted = None if count is None else Decimal(count)
+    made = UnitCost(unit=unit, cost=cost, count=counted, coverage=coverage, named=named)
     if not counted:
-        return UnitCost(unit=unit, cost=cost, count=counted, reason=nothing, coverage=coverage)
+        return replace(made, reason=nothing)
     if not cost:
-        reason = "Nothing of this has a price above zero."
-        return UnitCost(unit=unit, cost=cost, count=counted, reason=reason, coverage=coverage)
+        return replace(made, reason="Nothing of this has a price above zero.")
     value = CONTEXT.divide(CONTEXT.multiply(cost, Decimal(UNITS[unit].scale)), counted)
-    return UnitCost(unit=unit, cost=cost, count=counted, value=value, coverage=coverage)
+    return replace(made, value=value)
 
 
 def unknown(unit: str, reason: str) -> UnitCost:

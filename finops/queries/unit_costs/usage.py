@@ -52,17 +52,20 @@ SIDES = f"""
     coalesce(sum({INPUT} + {OUTPUT}) FILTER (WHERE NOT f.is_exact), 0)::bigint"""
 
 USERS = """
-SELECT c.project_id, c.provider, c.model, c.service, c.day, {cost} AS cost, c.priced_spans,
-    -- As in `answers`: a hash is counted in a tenth of the time.
-    CASE WHEN c.user_id <> '' AND c.priced_spans > 0
-        THEN hashtextextended(c.user_id, c.project_id) END AS person
-FROM finops_usercostday c
+SELECT c.project_id, c.provider, c.model, c.service, c.day, {cost} AS cost, c.priced_spans, c.page,
+    c.users, (c.project_id::int8 << 32) + c.page + 1 AS part
+FROM finops_userpage c
 {join} WHERE c.day >= %(start)s AND c.day < %(end)s {currency} {scope}"""
+"""One row holds the users of a page as a set. Only those of one page may be united."""
+
+SETS = """
+    bit_or(f.users) AS users, sum(f.cost) AS cost, sum(f.priced_spans) AS spans,
+    bool_and(f.page >= 0) AS is_named"""
 
 PEOPLE = """
-    count(DISTINCT f.person), coalesce(sum(f.cost) FILTER (WHERE f.person IS NOT NULL), 0),
-    coalesce(sum(f.priced_spans) FILTER (WHERE f.person IS NOT NULL), 0)::bigint,
-    coalesce(sum(f.priced_spans), 0)::bigint"""
+    coalesce(sum(bit_count(users)), 0)::bigint,
+    coalesce(sum(cost) FILTER (WHERE is_named), 0),
+    coalesce(sum(spans) FILTER (WHERE is_named), 0)::bigint, coalesce(sum(spans), 0)::bigint"""
 
 
 def sides(filters: Filters, splits: Sequence[Split], fx: dict[str, Any]) -> list[list[Found]]:
@@ -82,5 +85,5 @@ def people(filters: Filters, splits: Sequence[Split], fx: dict[str, Any]) -> lis
         join=f"JOIN {conversion.joined('c')}" if fx else "",
         currency="" if fx else "AND c.currency = %(currency)s",
     )
-    found = split_rows(source, PEOPLE, splits, given)
+    found = split_rows(source, SETS, splits, given, of_parts=PEOPLE)
     return [[Found(row.keys, row.day, (People(*row.values),)) for row in rows] for rows in found]

@@ -5,7 +5,11 @@ from decimal import Decimal
 
 import pytest
 
+from finops.actions.allocation import landing
+from finops.actions.allocation.rules import Draft as RuleDraft
+from finops.actions.allocation.rules import add as add_rule
 from finops.actions.budgets import Draft, query_of
+from finops.costing.allocating import Condition
 from finops.costing.budget_states import AT_RISK, FORECAST, KNOWN, ON_TRACK, OVER, PACE, UNKNOWN
 from finops.models import BillMatch, Budget, Forecast
 from finops.queries import filters as filters_module
@@ -100,6 +104,34 @@ def test_spent_is_the_total_of_the_costs_page(made, asha, chat, search, pool, bi
     )
     assert figures.spent > 0
     assert figures.provisional == total.provisional
+
+
+def test_project_counted_from_the_book_has_what_rules_land_on_it(made, asha, ask, chat, bills):
+    rule = RuleDraft(
+        name="AWS is chat's", origin="bill", conditions=(Condition("provider", "is", ("aws",)),),
+        split="one", targets=(("chat", None),),
+    )  # fmt: skip
+    add_rule(rule, by=asha, via="page")
+    spent(chat, at(5), "3")
+    billed(bills, date(2025, 10, 1), range(1, 5), "20", provider="AWS")
+    while landing.land():
+        pass
+    scope = {"project": ["chat"]}
+    counted = {basis: of(made(name=basis, scope=scope, basis=basis)) for basis in ("usage", "book")}
+    assert {basis: now.figures.spent for basis, now in counted.items()} == {"usage": 3, "book": 83}
+    assert spend_total(ask("range=mtd&basis=book&f.project=chat")).cost == 83
+
+
+def test_project_on_shared_hardware_is_not_on_track_for_nothing(made, chat, pool):
+    for day in range(1, 20):
+        spent(chat, at(day), None, provider="triton", model="bert", kind="inference",
+              unpriced_spans=0, unpriced_tokens=0, tokens=0)  # fmt: skip
+        paid(pool, at(day), idle="30", bert="10")
+    usage = of(made(name="usage", scope={"project": ["chat"]}, basis="usage")).figures
+    assert (usage.spent, usage.state) == (0, UNKNOWN)
+    assert usage.why.startswith("190 of 190 requests were answered by shared hardware, whose cost")
+    whole = of(made(name="whole")).figures
+    assert (whole.spent, whole.missing) == (760, "")
 
 
 def test_forecast_of_the_month_is_the_one_of_the_overview(made, ask, chat, search):

@@ -188,6 +188,26 @@ def test_users_have_no_hours(used, ask):
     assert spend_series(filters).step == "day"
 
 
+def test_usage_cost_stands_beside_what_no_bill_covers(used, ask, asha, client, bills):
+    """Else a user who is on the bill would cost nothing, and something per request."""
+    BillMatch.objects.create(usage_provider="openai", bill_provider="OpenAI", bill_service="API")
+    billed(bills, date(2026, 11, 1), range(9, 12), "5")
+    client.force_login(asha)
+    heads, *rows = Page(client.get(f"/costs?{BY_USER}").content.decode()).tables["costs"]
+    at = [heads.index(name) for name in
+          ("Cost, USD", "Usage cost, USD", "Requests", "Per 1,000 requests")]  # fmt: skip
+    told = {row[0]: [row[place] for place in at] for row in rows}
+    assert told["ada"] == ["0", "0.75", "1", "750"]
+    assert told["bo"] == ["0", "0.3", "1", "300"]
+    assert told["Unknown to bills"] == ["15", "", "", ""]
+    assert told["Total"] == ["15", "1.2", "3", "400"]
+    as_used = Page(client.get(f"/costs?{BY_USER}&basis=usage").content.decode()).tables["costs"]
+    assert "Usage cost, USD" not in as_used[0]
+    assert {row[0]: row[1] for row in as_used[1:]} == {
+        row[0]: row[at[1]] for row in rows if row[0] != "Unknown to bills"
+    }
+
+
 def test_page_csv_and_api_tell_the_same_users(used, asha, client):
     client.force_login(asha)
     page = Page(client.get(f"/costs?{BY_USER}").content.decode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.http import QueryDict
 
@@ -53,18 +55,27 @@ def test_lines_of_a_row_add_up_to_the_row(db, group):
         assert found.total == row.cost, row.labels
 
 
-def test_pages_hold_every_line_once_newest_first(db):
-    filters = filters_of("range=30d")
-    whole = cost_lines(filters, limit=EVERY_LINE)
+@pytest.mark.parametrize(
+    ("query", "narrowed", "limit"),
+    [
+        ("range=30d", {}, 7),
+        ("range=60d&metric=list", {"origin": "usage", "kind": "llm"}, 31),
+        ("range=60d", {"origin": "bill"}, 31),
+        ("range=60d&f.team=Support&basis=usage", {}, 50),
+    ],
+)
+def test_pages_hold_every_line_once_newest_first(db, query, narrowed, limit):
+    filters = filters_of(query)
+    whole = cost_lines(filters, narrowed, limit=EVERY_LINE)
     rows, cursor = [], None
     for _ in range(whole.count):
-        page = cost_lines(filters, limit=7, cursor=cursor)
-        assert (page.total, page.count) == (whole.total, whole.count)
+        page = cost_lines(filters, narrowed, limit=limit, cursor=cursor)
+        assert replace(page, rows=(), next=None) == replace(whole, rows=())
         rows += page.rows
         cursor = page.next
         if cursor is None:
             break
-    assert tuple(rows) == whole.rows
+    assert tuple(rows) == whole.rows != ()
     assert [line.day for line in rows] == sorted((line.day for line in rows), reverse=True)
     with pytest.raises(BadCursor):
         cost_lines(filters, cursor="x")

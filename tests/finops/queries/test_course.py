@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from finops.actions import budget_watch, budgets
 from finops.actions.budgets import Draft
+from finops.actions.exchange import import_file
 from finops.models import Forecast, User
 from finops.queries.course import month_course
 from finops.queries.expectations import latest_forecast
 from finops.queries.filters import Filters, today
-from finops.queries.overview import month_end
+from finops.queries.overview import month_end, overview
 from finops.queries.spend import spend_total
 
 pytestmark = pytest.mark.usefixtures("estate")
@@ -107,3 +108,20 @@ def test_course_asks_the_database_a_few_times(db, django_assert_max_num_queries)
     filters, user = filters_of("range=90d")
     with django_assert_max_num_queries(25):
         month_course(filters, user)
+
+
+def test_converted_course_ends_where_the_first_page_does(db):
+    lines = [f"{today() - timedelta(days=back)},1.25," for back in range(70)]
+    import_file("\n".join(["Date,USD,", *lines, ""]).encode(), by=None, via="command")
+    filters, user = filters_of("range=7d&convert=EUR")
+
+    course, plain = month_course(filters, user), month_course(*filters_of("range=7d"))
+
+    (last,) = [day for day in course.days if day.day == last_of(course.month)]
+    assert (last.expected, last.low, last.high) == (
+        course.end.expected, course.end.low80, course.end.high80
+    )  # fmt: skip
+    assert course.end == overview(filters).month_end
+    assert course.end.expected == plain.end.expected * Decimal("0.8")
+    assert [used.rate_day for used in course.conversion.ahead] == [today()]
+    assert course.budgets == ()

@@ -6,6 +6,7 @@ import pytest
 from finops.queries.gpus import pools
 from ingest.models import Gpu, GpuProcess, GpuQuarter, MigInstance
 from tests.factories.finops import paid
+from tests.factories.ingest import gpus_by_day
 
 DAY = "from=2025-10-01&to=2025-10-02"
 START = datetime(2025, 10, 1, tzinfo=UTC)
@@ -24,6 +25,7 @@ def told(gpu, n, **figures):
         pool_id=gpu.pool_id, gpu_id=gpu.pk, at=START + n * QUARTER, samples=90, covered_s=900.0,
         **figures,
     )  # fmt: skip
+    gpus_by_day()
 
 
 def only_gpu(ask):

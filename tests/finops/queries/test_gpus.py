@@ -3,10 +3,11 @@ from decimal import Decimal
 
 import pytest
 
+from finops.actions.exchange import import_file
 from finops.queries.gpus import pools, utilization_series
 from ingest.models import Gpu, GpuQuarter
 from tests.factories.finops import paid
-from tests.factories.ingest import PoolFactory
+from tests.factories.ingest import PoolFactory, gpus_by_day
 
 DAY = "from=2025-10-01&to=2025-10-02"
 START = datetime(2025, 10, 1, tzinfo=UTC)
@@ -25,6 +26,7 @@ def seen(gpu, n, percent, covered_s=900.0, **more):
         pool_id=gpu.pool_id, gpu_id=gpu.pk, at=START + n * QUARTER, samples=90,
         covered_s=covered_s, utilization_pct=percent, **more,
     )  # fmt: skip
+    gpus_by_day()
 
 
 def test_what_was_paid_is_used_idle_or_unobserved(ask, pool):
@@ -84,6 +86,9 @@ def test_line_has_a_gap_where_nothing_was_observed(ask, gpu):
     assert series.lines[0].values[:4] == (80, None, 40, None)
     hours = utilization_series(ask("from=2025-10-01&to=2025-10-04"))
     assert (hours.step, hours.lines[0].values[0], len(hours.points)) == ("hour", 60, 72)
+    days = utilization_series(ask("from=2025-09-01&to=2025-10-04"))
+    assert (days.step, days.points[30], len(days.points)) == ("day", START, 33)
+    assert days.lines[0].values[29:32] == (None, 60, None)
 
 
 def test_shared_hardware_is_for_members_of_the_organisation(ask, cleo, gpu):
@@ -100,3 +105,27 @@ def test_queries_do_not_grow_with_the_pools(ask, gpu, django_assert_num_queries)
         paid(PoolFactory(), START, idle="1", bert="1")
     with django_assert_num_queries(9):
         assert len(pools(filters).pools) == 3
+
+
+def test_pool_is_converted_by_day_or_not_at_all(ask, pool):
+    text = "Date,USD,\n2025-10-01,2,\n2025-10-02,1.25,\n2025-09-20,2,\n"
+    import_file(text.encode(), by=None, via="command")
+    early = PoolFactory(name="early", provider="vllm")
+    for place, at in ((pool, START), (pool, START + timedelta(days=1)), (early, START)):
+        paid(place, at, idle="4", bert="1")
+    paid(early, START - timedelta(days=3), idle="4")  # no rate holds on that day
+    month = "from=2025-09-15&to=2025-10-05"
+
+    table = pools(ask(f"{month}&convert=EUR"))
+    found = {row.name: row for row in table.pools}
+
+    euros = found["h100"]
+    assert (euros.currency, euros.allocated, euros.used, euros.idle) == (
+        "EUR", Decimal("2.5") + 4, Decimal("0.5") + Decimal("0.8"), Decimal(2) + Decimal("3.2")
+    )  # fmt: skip
+    assert [model.used for model in euros.models] == [Decimal("1.3")]
+    assert (found["early"].currency, found["early"].allocated) == ("USD", 9)
+    assert [(part.currency, part.days) for part in table.conversion.parts] == [("USD", 2)]
+    assert [one.days for one in table.conversion.missing] == [1]
+    as_paid = {row.name: row for row in pools(ask(month)).pools}
+    assert (as_paid["h100"].allocated, as_paid["h100"].currency) == (10, "USD")

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from finops.actions import exchange
 from finops.models import AnomalyMark, BillMatch, Forecast
 from finops.queries import filters as filters_module
 from finops.queries import overview as overview_module
@@ -151,3 +152,75 @@ def test_overview_takes_as_many_queries_for_one_row_as_for_three(
     with django_assert_max_num_queries(20) as three:
         overview(filters)
     assert len(one) == len(three)
+
+
+@pytest.fixture
+def rates(db):
+    """A euro is 2 dollars until the 9th, 1.25 from the 10th, 1.6 on the 17th; then none."""
+    lines = [f"2025-10-{day:02},{'2' if day < 10 else '1.25'}," for day in range(1, 17)]
+    text = "\n".join(["Date,USD,", *lines, "2025-10-17,1.6,", ""])
+    return exchange.import_file(text.encode(), by=None, via="command")
+
+
+def test_month_end_adds_the_forecasts_of_all_currencies_at_the_newest_rate(ask, chat, rates):
+    spent(chat, at(2), "100")  # at 2
+    spent(chat, at(19), "100")  # at 1.6, of the 17th
+    spent(chat, at(19), "30", currency="EUR", model="mistral")
+    spent(chat, at(19), "7", currency="Credits", model="flux")
+    expect()
+    expect(currency="EUR", input_sha256=b"eur")
+    expect(currency="GBP", input_sha256=b"gbp")  # without a rate, as the credits
+    found = overview(ask("range=30d&convert=EUR"))
+    end = found.month_end
+    # Twelve days at ten dollars and ten euros each, today among them.
+    ahead = 12 * (Decimal("6.25") + 10)
+    assert (end.spent, end.expected) == (Decimal("142.5"), Decimal("142.5") + ahead)
+    assert (end.low80, end.high80) == (142.5 + 12 * 13, Decimal("142.5") + 12 * Decimal("19.5"))
+    assert end.as_of == TODAY - timedelta(days=1)
+    [used] = found.conversion.ahead
+    assert (used.currency, used.rate, used.rate_day) == (
+        "USD",
+        Decimal("0.625"),
+        date(2025, 10, 17),
+    )
+    assert [point["mean"] for point in found.forecast.points[:2]] == ["16.25", "16.25"]
+    assert found.forecast.pk is None
+
+
+@pytest.mark.parametrize(
+    ("euros", "reason"),
+    [
+        (None, "No forecast of EUR has been made yet."),
+        ({"reason": "Only 5 days are known."}, "Of EUR: Only 5 days are known."),
+        ({"days": 3}, "The forecast of 2025-10-19 does not reach the end of the month."),
+    ],
+)
+def test_month_without_a_forecast_of_one_currency_expects_nothing_of_the_whole(
+    ask, chat, rates, euros, reason
+):
+    spent(chat, at(19), "16")
+    spent(chat, at(19), "30", currency="EUR", model="mistral")
+    expect()
+    if euros is not None:
+        expect(currency="EUR", input_sha256=b"eur", **euros)
+    end = overview(ask("range=7d&convert=EUR")).month_end
+    assert (end.spent, end.expected, end.reason) == (40, None, reason)
+
+
+def test_currency_of_months_ago_does_not_hide_what_is_expected_of_this_one(ask, chat, rates):
+    spent(chat, at(19), "16")
+    expect()
+    expect(currency="EUR", input_sha256=b"eur", as_of=date(2025, 7, 1))
+    end = overview(ask("range=7d&convert=EUR")).month_end
+    assert (end.spent, end.expected) == (10, 10 + 12 * Decimal("6.25"))
+
+
+def test_unexpected_days_are_converted_and_say_what_they_were_recorded_in(ask, chat, rates):
+    mark = marked("all", date(2025, 10, 5))
+    marked("all", date(2025, 9, 22))  # no rate holds then
+    found = overview(ask("range=30d&convert=EUR"))
+    assert [(one.actual, one.low, one.high) for one in found.anomalies] == [
+        (Decimal("4.5"), Decimal(1), Decimal(2))
+    ]
+    assert found.recorded_in == {mark.pk: "USD"}
+    assert AnomalyMark.objects.get(pk=mark.pk).actual == 9

@@ -266,3 +266,19 @@ def test_promise_is_converted_at_the_day_it_was_made(ask, chat):
     found = savings(ask("from=2026-12-01&to=2027-02-01&convert=EUR"))
 
     assert found.estimated.cash == CashSum(Decimal(2), Decimal(2), Decimal(2))
+
+
+def test_entries_are_converted_beside_what_is_booked_at_the_rate_of_their_day(ask, chat):
+    import_file(RATES, by=None, via="command")
+    saved = booked(chat, FIRST, cash="10")  # 2 November, at 2
+    cost = booked(chat, FIRST + 18 * DAY, counts_as="programme_cost", cash="16")  # at 1.6
+    strange = booked(chat, FIRST + DAY, cash="4", currency="XTS", change_ref="4")
+
+    found = entries(ask(f"{NOVEMBER}&convert=EUR"))
+
+    amounts = {pk: (one.cash, one.currency) for pk, one in found.converted.items()}
+    assert amounts == {saved.pk: (5, "EUR"), cost.pk: (10, "EUR")}
+    assert {row.pk: (row.cash, row.currency) for row in found.rows} == {
+        saved.pk: (10, "USD"), cost.pk: (16, "USD"), strange.pk: (4, "XTS"),
+    }  # fmt: skip
+    assert entries(ask(NOVEMBER)).converted == {}

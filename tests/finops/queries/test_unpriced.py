@@ -73,3 +73,28 @@ def test_since_looks_before_the_period(source, book):
 
 def test_nothing_is_listed_when_everything_has_a_price(source, book):
     assert usage(source, span(1)) == ([], [])
+
+
+def test_days_in_part_without_a_price_and_late_facts_are_read_by_the_quarter_hour(source, book):
+    days = [NOON - timedelta(days=n) for n in range(4)]
+    spans = [span(n, model="house", started_at=at) for n, at in enumerate(days)]
+    usage(source, *spans)
+    # From now on it has a price: of that day, some use has one and some has none.
+    set_own_price(OwnPrice("openai", "house", "input", Decimal(1)))
+    set_own_price(OwnPrice("openai", "house", "output", Decimal(1)))
+    later = days[2] + timedelta(hours=5)
+    usage(source, span(10, model="house", started_at=later))
+    # Of another, facts came that nobody has priced yet.
+    store.spans(source, [span(11, model="house", started_at=days[1], cache_read_tokens=9)])
+    roll_up()
+
+    filters, _ = Filters.parse(QueryDict("from=2026-11-01&to=2026-11-12"), AnonymousUser())
+    found = unpriced_usage(replace(filters, project_ids=None))
+
+    quarters = [at.replace(minute=0) for at in days]
+    assert [(use.token_class, use.amount, use.first_seen, use.last_seen) for use in found] == [
+        ("input", 500, quarters[3], quarters[0]),
+        ("output", 100, quarters[3], quarters[0]),
+        ("cache_read", 9, quarters[1], quarters[1]),
+    ]
+    assert {use.since for use in found} == {quarters[3].date()}

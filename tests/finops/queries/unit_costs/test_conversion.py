@@ -1,12 +1,13 @@
 """Unit costs in another currency: the same division of costs that were converted by day."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 
 import pytest
 from django.http import QueryDict
 
 from finops.actions.exchange import import_file
+from finops.models import Price
 from finops.money import CONTEXT
 from finops.queries import unit_costs
 from finops.queries.unit_costs import parse
@@ -116,8 +117,49 @@ def test_hours_of_pools_are_converted_by_day(ask, rates):
     assert [one.cost for one in daily.values[:2]] == [Decimal(1), Decimal("1.6")]
 
 
-def test_same_traffic_elsewhere_stays_as_recorded(ask, traffic):
-    found = unit_costs.what_if(ask(f"{OCTOBER}&convert=EUR"), asked("to1=openai:gpt-4o-mini"))
+def test_same_traffic_elsewhere_is_converted_on_both_sides_at_each_day_s_rate(ask, traffic):
+    found = unit_costs.what_if(ask(f"{OCTOBER}&convert=EUR"), asked(
+        "to1=openai:gpt-4o-mini&to2=mistral:mistral-large&to3=openai:gpt-4o"))  # fmt: skip
+    mini, large, same = found.outcomes
 
-    assert (found.currency, found.cost_now) == ("USD", Decimal("0.008"))
+    # On it a request is 0.27 thousandths of a dollar, 0.21 where nothing is cached; a euro is 2
+    # dollars on the first day and 1.25 on the second.
+    each, uncached = Decimal("0.00027"), Decimal("0.00021")
+    assert (found.currency, found.cost_now, found.requests) == ("EUR", Decimal("0.0076"), 3)
+    assert (mini.cost_now, mini.requests) == (Decimal("0.0076"), 3)
+    assert mini.cost_then == each / 2 + (each + uncached) / Decimal("1.25")
+    assert same.cost_then == Decimal("0.0052") + Decimal("0.0035") / Decimal("1.25")
+    assert (large.left_out, large.reason) == (0, "")
     assert found.prices_on.date() == date(2025, 10, 31)
+    assert [part.currency for part in found.conversion.parts] == ["USD"]
+
+
+def test_candidate_without_a_rate_is_not_compared(ask, told, rates):
+    told([request(1, provider="mistral", model="mistral-large", cache_read_tokens=0)])
+    Price.objects.filter(model="gpt-4o-mini").update(currency="XTS")
+    [found] = unit_costs.what_if(
+        ask(f"{OCTOBER}&convert=EUR"), asked("to1=openai:gpt-4o-mini")
+    ).outcomes
+    assert (found.cost_then, found.left_out) == (None, 1)
+    assert found.reason == "Its prices are in XTS, which has no exchange rate on these days."
+
+
+def test_prices_by_the_time_of_day_are_converted_as_well(ask, traffic, price_list):
+    for unit in ("input", "output"):
+        Price.objects.create(
+            book=price_list, provider="deepseek", model="deepseek-chat", unit=unit,
+            amount=Decimal("0.1"), time_from=time(16, 30), time_to=time(0, 30),
+        )  # fmt: skip
+    filters = ask(f"{OCTOBER}&convert=EUR&f.provider=openai")
+
+    [by_clock] = unit_costs.what_if(filters, asked("to1=deepseek:deepseek-chat")).outcomes
+    [by_day] = unit_costs.what_if(filters, asked("to1=openai:gpt-4o-mini")).outcomes
+
+    assert (by_clock.cost_now, by_clock.requests) == (by_day.cost_now, 2)
+    assert by_clock.cost_then == Decimal("0.00049") / 2 + Decimal("0.00049") / Decimal("1.25")
+
+
+def test_comparison_says_what_was_converted(ask, traffic):
+    found = unit_costs.comparison(ask(f"{OCTOBER}&convert=EUR"), asked())
+    assert [(part.currency, part.days) for part in found.conversion.parts] == [("USD", 2)]
+    assert unit_costs.comparison(ask(OCTOBER), asked()).conversion is None
