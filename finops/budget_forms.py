@@ -97,7 +97,8 @@ class BudgetForm(forms.Form):
         label="Counted from",
         required=False,
         choices=BASES,
-        help_text="With a project or a team it is usage, for bills name none.",
+        help_text="With a project or a team it is usage, which is without shared hardware. "
+        "The book has what rules of allocation land on them.",
     )
     currency = forms.CharField(max_length=20)
     period = forms.ChoiceField(label="Begins anew", choices=PERIODS)

@@ -199,6 +199,37 @@ def check_url(url: str) -> httpx.URL:
     return parsed
 
 
+def check_entered(url: str) -> httpx.URL:
+    """The same while somebody enters it: a number is judged at once, a name when it is fetched,
+    for it may point elsewhere by then."""
+    parsed = check_url(url)
+    addresses = _said_by(parsed.host)
+    if addresses and not any(may_fetch(address) for address in addresses):
+        raise _not_public(parsed.host, addresses[0])
+    return parsed
+
+
+def _said_by(host: str) -> list[Address]:
+    """What needs no look-up: an address in any of its spellings, and this machine's own name."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return [ip_address("127.0.0.1"), ip_address("::1")]
+    try:
+        # An IPv6 address may come with its zone, as in fe80::1%eth0, which need not be here.
+        found = socket.getaddrinfo(name.partition("%")[0], None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+    return [ip_address(str(found[0][4][0]))]
+
+
+def _not_public(host: str, address: Address) -> Refused:
+    said = host if host == str(address) else f"{host} is at {address}, which"
+    return Refused(
+        f"{said} is not a public address; an administrator can allow its network with"
+        " BREAKEVEN_PRIVATE_ADDRESSES."
+    )
+
+
 def resolve(host: str, port: int) -> Address:
     """The address to connect to, after every address the name stands for was checked."""
     try:
@@ -209,10 +240,7 @@ def resolve(host: str, port: int) -> Address:
     addresses = [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     for address in addresses:
         if not may_fetch(address):
-            raise Refused(
-                f"{host} is at {address}, which is not a public address; an administrator can"
-                " allow its network with BREAKEVEN_PRIVATE_ADDRESSES."
-            )
+            raise _not_public(host, address)
     return addresses[0]
 
 

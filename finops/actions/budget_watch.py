@@ -11,25 +11,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache, partial
 from zoneinfo import ZoneInfo
 
-import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
 from finops.actions import alerting
+from finops.actions.in_turn import in_turn
 from finops.costing.budget_periods import Period
 from finops.costing.budget_states import ACTUAL, OK, reached, share, signal
 from finops.models import Budget, BudgetCrossing, BudgetPeriod, BudgetThreshold, PricedHour
 from finops.models.alerts import BUDGET
-from finops.queries.budget_figures import Figures, told
-from finops.queries.budgets import project_ids, rhythm_of
+from finops.queries.budget_drivers import driven_by
+from finops.queries.budget_figures import Figures, Told, told
+from finops.queries.budgets import rhythm_of
 from finops.queries.filters import midnight
 from finops.templatetags import words
 from ingest.models import Project
-
-log = structlog.get_logger(__name__)
 
 AT_LEAST_EVERY = timedelta(minutes=10)
 """The pace moves on without new facts."""
@@ -50,19 +50,15 @@ def evaluate_all(now: datetime) -> int:
         .values_list("budget")
         .annotate(Max("evaluated_at"))
     )
-    done, failed = 0, None
-    for pk in active.order_by("pk").values_list("pk", flat=True):
-        at = newest.get(pk)
-        if at and now - at < AT_LEAST_EVERY and (moved is None or moved <= at):
-            continue
-        try:
-            done += evaluate(pk, now)
-        except Exception as error:
-            log.exception("budget_not_evaluated", budget=pk)
-            failed = error
-    if failed is not None:
-        raise failed
-    return done
+    due = (
+        pk
+        for pk in active.order_by("pk").values_list("pk", flat=True)
+        if (at := newest.get(pk)) is None
+        or now - at >= AT_LEAST_EVERY
+        or (moved is not None and moved > at)
+    )
+    work = ((f"budget {pk}", partial(evaluate, pk, now)) for pk in due)
+    return in_turn(work, "Some budgets were not evaluated; the others were.")
 
 
 def evaluate(pk: int, now: datetime) -> bool:
@@ -77,8 +73,7 @@ def evaluate(pk: int, now: datetime) -> bool:
         _end_older_alerts(budget, period, now)
         _settle(budget, projects, now)
         if period is not None:
-            figures = _measure(budget, period, projects, now)
-            _watch(budget, figures, project_ids(budget.scope, projects), now)
+            _watch(budget, _measure(budget, period, projects, now), now)
     return True
 
 
@@ -95,9 +90,10 @@ def end_alerts(budget: Budget, why: str, now: datetime) -> None:
 # Figures
 
 
-def _measure(budget: Budget, period: Period, projects: Sequence[Project], now: datetime) -> Figures:
+def _measure(budget: Budget, period: Period, projects: Sequence[Project], now: datetime) -> Told:
     held = budget.periods.filter(plan=budget.plan, starts_on=period.start).first()
-    figures = told(budget, period, now, projects=projects, held=held).figures
+    found = told(budget, period, now, projects=projects, held=held)
+    figures = found.figures
     is_on = signal(budget.limit_signal, figures.amount, figures.spent) != OK
     since = (held and held.limit_since) or now
     BudgetPeriod.objects.update_or_create(
@@ -110,7 +106,7 @@ def _measure(budget: Budget, period: Period, projects: Sequence[Project], now: d
             "evaluated_at": now,
         },
     )
-    return figures
+    return found
 
 
 def _settle(budget: Budget, projects: Sequence[Project], now: datetime) -> None:
@@ -148,7 +144,10 @@ def _close(
 # Thresholds
 
 
-def _watch(budget: Budget, figures: Figures, ids: tuple[int, ...] | None, now: datetime) -> None:
+def _watch(budget: Budget, found: Told, now: datetime) -> None:
+    figures = found.figures
+    # Asked once, and only when there is something to tell.
+    driven = cache(partial(driven_by, found.filters))
     crossed = {
         (one.basis, one.percent): one
         for one in budget.crossings.filter(plan=budget.plan, starts_on=figures.starts_on)
@@ -162,7 +161,7 @@ def _watch(budget: Budget, figures: Figures, ids: tuple[int, ...] | None, now: d
         if held is None or held.resolved_at is not None:
             continue
         if is_reached:
-            alerting.raise_(_finding(budget, threshold, held, figures, ids), now)
+            alerting.raise_(_finding(budget, threshold, held, found, driven()), now)
         elif figure is not None:
             # Not known any more is no reason to say that it is over.
             _resolve([held], f"It is below {_percent(threshold.percent)} again.", now)
@@ -192,9 +191,10 @@ def _finding(
     budget: Budget,
     threshold: BudgetThreshold,
     crossing: BudgetCrossing,
-    figures: Figures,
-    ids: tuple[int, ...] | None,
+    found: Told,
+    driven: str,
 ) -> alerting.Finding:
+    figures, ids = found.figures, found.filters.project_ids
     money = figures.currency
     is_actual = threshold.basis == ACTUAL
     figure = figures.spent if is_actual else figures.expected
@@ -218,9 +218,10 @@ def _finding(
         path=f"/budgets/{budget.pk}",
         project_id=ids[0] if ids is not None and len(ids) == 1 else None,
         figures={
-            "Threshold": f"{_percent(threshold.percent)} on {threshold.basis}",
+            "Threshold": f"{_percent(threshold.percent)} {'spent' if is_actual else 'expected'}",
             "Spent": words.money(figures.spent, money)
             + (" (provisional)" if figures.provisional else ""),
+            **({"Driven by": driven} if driven else {}),
             "Budget": words.money(figures.amount, money),
             "Expected at the end": expected,
         },

@@ -257,8 +257,6 @@ def _scope_is_sound(draft: Draft, by: User) -> None:
         at = error.field.removeprefix("f.")
         raise Refused("scope" if at in FIELDS else at, error.message)
     named = project_ids(draft.scope, Project.objects.select_related("team"))
-    if named is not None and draft.basis != "usage":
-        raise Refused("basis", "Bills name no project: use basis usage with a project or a team.")
     if named == ():
         raise Refused("scope", "No project is both among these projects and of these teams.")
     if not may_manage(by, named):

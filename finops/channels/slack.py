@@ -66,7 +66,7 @@ class Slack(Sender):
                 "url", "Enter the webhook's URL, as in https://hooks.slack.com/services/…"
             )
         try:
-            outgoing.check_url(url.strip())
+            outgoing.check_entered(url.strip())
         except outgoing.Refused as refused:
             raise BadConfig("url", str(refused)) from refused
         return {"url": url.strip()}

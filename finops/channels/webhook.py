@@ -37,7 +37,7 @@ class Webhook(Sender):
         if not isinstance(url, str) or not url.strip():
             raise BadConfig("url", "Enter the URL, as in https://bot.example.com/breakeven.")
         try:
-            outgoing.check_url(url.strip())
+            outgoing.check_entered(url.strip())
         except outgoing.Refused as refused:
             raise BadConfig("url", str(refused)) from refused
         return {"url": url.strip()}

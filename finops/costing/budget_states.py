@@ -186,9 +186,9 @@ def reached(figure: Decimal | None, amount: Decimal | None, percent: Decimal) ->
 
 
 def _fits(figure: Decimal, limit: Decimal, missing_share: float) -> bool:
-    """Also if what has no price cost as much as what has one."""
+    """Also if what has no price cost as much as what has one; where nothing has, nobody knows."""
     priced = CONTEXT.subtract(Decimal(1), Decimal(repr(missing_share)))
-    return figure <= CONTEXT.multiply(limit, priced)
+    return bool(priced) and figure <= CONTEXT.multiply(limit, priced)
 
 
 def _with(why: str, missing: str) -> str:

@@ -298,6 +298,14 @@ def _missing(total: Spend) -> tuple[str, float]:
             f"{words.count(without)} of {words.count(every)} requests have no price or did not say"
             " what they used, so the figures are at least this."
         )
+    if total.requests_elsewhere and total.requests:
+        elsewhere, every = total.requests_elsewhere, total.requests
+        share = max(share, elsewhere / every)
+        parts.append(
+            f"{words.count(elsewhere)} of {words.count(every)} requests were answered by shared"
+            " hardware, whose cost is not in here: count from the book, with a"
+            " rule of allocation."
+        )
     if total.unpriced_gpu_hours:
         share = 1.0
         parts.append(f"{total.unpriced_gpu_hours:,.1f} GPU-hours have no price.")

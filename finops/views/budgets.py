@@ -253,7 +253,7 @@ def one_page(view: View, row: BudgetRow, status: int = 200) -> HttpResponse:
         has_charts=now is not None,
         status=status,
         budget=budget,
-        figures=figures(now.figures, link(reverse("finops:costs"), now.filters)) if now else (),
+        figures=figures(now.figures, costs_href(view, now)) if now else (),
         why=row.why,
         chart=chart,
         facts=facts(budget, names(view.request)),
@@ -262,6 +262,13 @@ def one_page(view: View, row: BudgetRow, status: int = 200) -> HttpResponse:
         history=history,
         may_manage=may_manage,
     )
+
+
+def costs_href(view: View, now: Told) -> str:
+    """The same total on the costs page; nothing where that page would refuse the basis."""
+    if now.filters.basis != "usage" and not access.sees_organisation(view.request.user):
+        return ""
+    return link(reverse("finops:costs"), now.filters)
 
 
 def days_said(now: Told) -> str:

@@ -58,7 +58,7 @@ COLUMNS = (
     Column("Used", "used", number=True, help="The small line is an even pace"),
     Column("Spent", "spent", number=True),
     Column("Amount", "amount", number=True),
-    Column("Expected at the end", "expected", number=True),
+    Column("Expected", "expected", number=True, help="By the end of the period"),
     Column("Currency"),
     Column("Scope"),
     Column("Period"),

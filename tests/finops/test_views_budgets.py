@@ -68,7 +68,6 @@ def test_form_makes_the_budget_it_says(asha):
         ({"name": ""}, "This field is required."),
         ({"amount": ""}, "Give the amount of a fixed budget"),
         ({"amount": "NaN"}, "Enter a number."),
-        ({"basis": "book"}, "Bills name no project"),
         ({"threshold-1-basis": "actual", "threshold-1-percent": "80"}, "Two thresholds are"),
         ({"threshold-0-percent": "none"}, "Enter a number."),
         ({"amount_kind": "planned", "month_1": "5"}, "Give twelve amounts, not 1."),
@@ -176,6 +175,12 @@ def test_pages_are_for_those_who_may_see_the_budget(asha, sign_in):
     assert cleo.get("/budgets/new").status_code == 403
     assert cleo.post("/budgets/new", filled(name="Mine")).status_code == 403
     assert "Change it" not in Page(cleo.get(f"/budgets/{own.pk}").text).words
+
+
+def test_figure_counted_from_the_book_leads_on_only_who_may_read_bills(asha, sign_in):
+    budget = made(asha, basis="book")
+    pages = [Page(sign_in(name).get(f"/budgets/{budget.pk}").text) for name in ("asha", "cleo")]
+    assert ["basis=book" in " ".join(page.hrefs) for page in pages] == [True, False]
 
 
 def test_no_page_holds_what_a_strict_policy_refuses_or_a_slip(asha):

@@ -89,6 +89,10 @@ def test_name_and_address_are_changed(ada, receiver):
 
     assert (bot.name, bot.config) == ("other", {"url": "https://bot.example.com/hook"})
     assert "“other” is changed." in page.words
+    inward = {"name": "other", "url": "http://169.254.169.254/latest"}
+    refused = ada.post(f"{LIST}/{bot.pk}/edit", inward)
+    assert refused.status_code == 422
+    assert "169.254.169.254 is not a public address" in page_of(refused).words
     wrong = ada.post(f"{LIST}/{bot.pk}/edit", {"name": "other", "url": "gopher://x"})
     assert wrong.status_code == 422
 

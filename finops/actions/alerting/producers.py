@@ -6,15 +6,16 @@ the others when one fails: they all run, and then what failed is raised together
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.urls import reverse
 
+from finops.actions.in_turn import in_turn
 from finops.actions.watch_rules import watch_thresholds
 from finops.models import Alert
 from finops.models.alerts import ANOMALY, CRITICAL, SOURCE_LAG, UNPRICED, VERDICT
@@ -26,23 +27,13 @@ from .due import attend
 from .findings import Finding, default_severity
 from .lifecycle import raise_, resolve, resolve_all_but
 
-log = logging.getLogger(__name__)
-
 VERDICTS_HOLD = timedelta(days=7)
 
 
 def watch(now: datetime) -> int:
     """Everything that is done each minute; how much moved or was seen."""
-    done, failures = 0, []
-    for job in JOBS:
-        try:
-            done += job(now)
-        except Exception as problem:
-            log.exception("alert_job_failed job=%s", job.__name__)
-            failures.append(problem)
-    if failures:
-        raise ExceptionGroup("Some of what looks for alerts failed; the rest ran.", failures)
-    return done
+    work = ((job.__name__, partial(job, now)) for job in JOBS)
+    return in_turn(work, "Some of what looks for alerts failed; the rest ran.")
 
 
 def _tell_of(kind: str, findings: Iterable[Finding], over: str, now: datetime) -> int:

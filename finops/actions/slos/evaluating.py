@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import partial
 
-import structlog
 from django.db import transaction
 from django.urls import reverse
 
 from finops.actions.alerting import Finding, raise_, resolve
+from finops.actions.in_turn import in_turn
 from finops.costing.burn import Burn
 from finops.costing.objectives import QUALITY
 from finops.models import Alert, Slo, SloStatus
@@ -20,10 +21,8 @@ from finops.models.alerts import SLO
 from finops.queries.slos import SloFigures, figures
 from finops.templatetags import words
 
-log = structlog.get_logger(__name__)
-
 SCORES_EVERY = timedelta(minutes=5)
-"""Scores have no rollup: all of a project's are read, so they are read less often."""
+"""Scores have no rollup: each of the window is read, so they are read less often."""
 OVER = "It burns no faster than it lasts."
 MICRO = Decimal("0.000001")
 MOST = Decimal(10) ** 12
@@ -32,18 +31,12 @@ MOST = Decimal(10) ** 12
 def evaluate_all(now: datetime) -> int:
     """Every objective that is due; how many. One that fails does not keep the others waiting."""
     live = Slo.objects.filter(current__retires=False).select_related("current", "status")
-    done, failed = 0, None
-    for slo in live.order_by("pk"):
-        if not _is_due(slo, now):
-            continue
-        try:
-            done += evaluate(slo.pk, now)
-        except Exception as error:
-            log.exception("objective_not_evaluated", slo=slo.pk)
-            failed = error
-    if failed is not None:
-        raise failed
-    return done
+    work = (
+        (key_of(slo), partial(evaluate, slo.pk, now))
+        for slo in live.order_by("pk")
+        if _is_due(slo, now)
+    )
+    return in_turn(work, "Some objectives were not evaluated; the others were.")
 
 
 def evaluate(pk: int, now: datetime) -> bool:

@@ -99,7 +99,7 @@ def test_change_of_what_was_read_before_another_change_is_refused(asha, chat):
         ({"owner": "nobody"}, "owner"),
         ({"scope": {"colour": ("red",)}}, "scope"),
         ({"scope": {"project": ("none",)}}, "scope"),
-        ({"basis": "book"}, "basis"),
+        ({"basis": "books"}, "basis"),
         ({"currency": "U$D"}, "currency"),
         ({"period": "yearly"}, "period"),
         ({"period": "until"}, "last_day"),
@@ -143,6 +143,8 @@ def test_analyst_of_one_project_sets_budgets_for_it_alone(asha, chat, search):
         with pytest.raises(Refused) as refused:
             budgets.add(draft(name="More", scope=scope), by=own, via="page")
         assert refused.value.field == "scope"
+    with pytest.raises(Refused, match="Bills are for members of the organisation"):
+        budgets.add(draft(name="More", basis="book"), by=own, via="page")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,7 @@ def test_threshold_is_told_once_in_a_period_and_resolved_with_the_next(daily, ch
     assert alert.title == "Budget Chat at 60% of $10.00"
     assert (alert.kind, alert.severity, alert.state) == ("budget", "warning", "open")
     assert (alert.path, alert.project, alert.owner) == (f"/budgets/{daily.pk}", chat, daily.owner)
+    assert alert.figures["Driven by"] == "gpt-4o $6.00 (100%)"
     budget_watch.evaluate(daily.pk, now + timedelta(days=1))
     alert.refresh_from_db()
     assert (alert.state, alert.why) == ("resolved", "A new period has begun.")

@@ -93,7 +93,7 @@ def test_every_kind_of_amount_and_period_can_be_set(asha):
         ({"amount": "NaN"}, "amount"),
         ({"scope": {"project": ["none"]}}, "scope"),
         ({"scope": {"colour": ["red"]}}, "scope"),
-        ({"basis": "book"}, "basis"),
+        ({"basis": "books"}, "basis"),
         ({"period": "yearly"}, "period"),
         ({"thresholds": [{"percent": "2000", "on": "actual"}]}, "thresholds"),
         ({"mood": "good"}, "mood"),

@@ -47,6 +47,7 @@ def test_webhook_is_added_tested_and_given_a_new_key(ada, receiver):
         ({"kind": "email", "name": "x", "config": {"to": ["nobody"]}}, "to"),
         ({"kind": "webhook", "name": "x", "secret": {"key": "mine"}, "config": {"url": "http://a"}},
          "secret"),
+        ({"kind": "webhook", "name": "x", "config": {"url": "http://169.254.169.254/"}}, "url"),
         ({"kind": "pager", "name": "x"}, "kind"),
     ],
 )  # fmt: skip
