@@ -57,8 +57,13 @@ Spots = dict[int, list[Mark]]
 """By point: what stands on it."""
 
 
-def marked(drawing: Drawing, points: Sequence[Point], marks: Sequence[Mark]) -> Drawing:
-    """The same drawing with these marks, in its legend and in its sentence too."""
+def marked(
+    drawing: Drawing, points: Sequence[Point], marks: Sequence[Mark], *, is_told: bool = False
+) -> Drawing:
+    """The same drawing with these marks, in its legend and in its sentence too.
+
+    `is_told`: another chart of the page has said them, and once is enough to hear.
+    """
     spots = _spots(points, sorted(marks, key=lambda mark: mark.at)) if points else {}
     if not spots:
         return drawing
@@ -78,7 +83,7 @@ def marked(drawing: Drawing, points: Sequence[Point], marks: Sequence[Mark]) -> 
         drawing,
         figure=figure,
         legend=(*drawing.legend, *(Legend(kind.swatch, kind.label) for kind in kinds)),
-        summary=f"{drawing.summary} {_said(shown)}",
+        summary=drawing.summary if is_told else f"{drawing.summary} {_said(shown)}",
         marks=tuple(_line_said(mark) for mark in shown),
     )
 

@@ -345,6 +345,8 @@ def base_layout(**more: Any) -> dict[str, Any]:
         "xaxis": {
             "type": "date",
             "fixedrange": True,
+            # Hours have their day below them.
+            "automargin": True,
             "showgrid": False,
             "zeroline": False,
             "linecolor": "var(--chart-grid)",

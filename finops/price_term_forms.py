@@ -143,7 +143,7 @@ class ExplainForm(forms.Form):
 
     provider = short_field("Provider", 200, required=True)
     model = short_field("Model", 300, "As its requests name it.", required=True)
-    tier = short_field("Tier", 40, "Empty: standard.")
+    tier = short_field("Tier", 40, "As in: batch, flex, priority. Empty: standard.")
     prompt_tokens = forms.IntegerField(
         label="Prompt tokens", required=False, min_value=0, max_value=MOST_TOKENS,
         help_text="The whole prompt, for prices of long ones.",
@@ -152,7 +152,7 @@ class ExplainForm(forms.Form):
     at = MomentField(required=False, help_text="Empty: now.")
     version = forms.IntegerField(
         label="Price book", required=False, min_value=1, max_value=2**31 - 1,
-        help_text="Empty: the one its hour was priced with, else the newest.",
+        help_text="Its version, as in 2. Empty: the one its hour was priced with, else the newest.",
     )  # fmt: skip
 
     def __init__(self, user: User, *args: Any, **kwargs: Any):

@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
         "ChargebackKindEnum": "finops.models.allocation.STATEMENTS",
         "ChannelKindEnum": "finops.models.channels.CHANNEL_KINDS",
         "ChannelStateEnum": "finops.models.channels.CHANNEL_STATES",
+        "EntryKindEnum": "finops.models.ledger.KINDS",
         "EventKindEnum": "ingest.events.KINDS",
         "LimitStateEnum": "finops.api.budget_shapes.SIGNALS_GIVEN",
         "MessageStateEnum": "finops.models.channels.MESSAGE_STATES",

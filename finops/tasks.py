@@ -12,6 +12,9 @@ from finops.actions.slack import acting
 MOST_ROUNDS = 20
 """A task ends within minutes even under a backlog; the next one goes on."""
 
+MOST_LANDED_AGAIN = 200
+"""Bills, and days of pools or senders, each a second's work, whose usage has changed."""
+
 
 @shared_task
 def price() -> int:
@@ -46,7 +49,7 @@ def land_allocation() -> int:
 def land_split_usage() -> int:
     from finops.actions.allocation import landing
 
-    return landing.land(looks_at_usage=True)
+    return landing.land(MOST_LANDED_AGAIN, looks_at_usage=True)
 
 
 @shared_task

@@ -6,13 +6,14 @@ Everything here is marked as sample data. Refuses nothing real: it runs in demo 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import Group
 from django.db import transaction
 
 from finops import audit
-from finops.actions import budgets, people, price_book, slos
+from finops.actions import budgets, labels, people, price_book, slos
 from finops.actions.allocation import rules
 from finops.actions.budgets import Draft, Threshold
 from finops.costing.allocating import Condition
@@ -20,7 +21,7 @@ from finops.costing.objectives import Definition
 from finops.models import AllocationRule, BillMatch, Budget, HardwarePrice, Membership, Slo, User
 from finops.queries.filters import today
 from ingest import tokens
-from ingest.models import Pool, Project, Source, Team
+from ingest.models import KeptLabel, Pool, Project, Source, Team
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ BILL_MATCHES = (
 
 BUDGETS = (
     ("All AI spend", {}, "book", Decimal(6000)),
-    # Bills name no project, so one project's budget is measured by its priced usage.
-    ("Code assist", {"project": ("code-assist",)}, "usage", Decimal(1000)),
+    # The book: with what the rules below land on it, as its showback says.
+    ("Code assist", {"project": ("code-assist",)}, "book", Decimal(1000)),
 )
 ALLOCATION = (
     ("Bills of models by their usage", "bill", "usage",
@@ -69,6 +70,20 @@ ALLOCATION = (
     ("GPUs by requests", "hardware", "telemetry", Condition("pool", "is", (POOL,))),
 )  # fmt: skip
 """Name, what it takes, by what it is split over every project, and the condition."""
+
+SHARED_USERS = rules.Draft(
+    name="Support's people in Code assist",
+    origin="requests",
+    conditions=(
+        Condition("project", "is", ("code-assist",)),
+        Condition("user", "is", ("user-11", "user-12")),
+    ),
+    targets=(("support-chat", None),),
+)
+
+CUSTOMER = "customer"
+LABEL_DAYS = 90
+"""Longer than the sample history."""
 
 THRESHOLDS = (
     Threshold(percent=Decimal(80), basis="actual", severity="warning"),
@@ -200,12 +215,23 @@ def add_objectives() -> None:
 
 
 def add_allocation() -> None:
-    """Whose the bills and the GPUs are; safe to repeat."""
+    """Whose the bills and the GPUs are, and some requests; safe to repeat."""
     analyst = User.objects.get(username="asha")
-    for name, origin, split, condition in ALLOCATION:
-        if not AllocationRule.objects.filter(name=name).exists():
-            draft = rules.Draft(name=name, origin=origin, split=split, conditions=(condition,))
+    drafts = [
+        rules.Draft(name=name, origin=origin, split=split, conditions=(condition,))
+        for name, origin, split, condition in ALLOCATION
+    ]
+    for draft in (*drafts, SHARED_USERS):
+        if not AllocationRule.objects.filter(name=draft.name).exists():
             rules.add(draft, by=analyst, via="command")
+
+
+def add_labels() -> None:
+    """What each customer of the sample estate cost; safe to repeat."""
+    if not KeptLabel.objects.filter(project=None, name=CUSTOMER).exists():
+        analyst = User.objects.get(username="asha")
+        since = today() - timedelta(days=LABEL_DAYS)
+        labels.keep(None, CUSTOMER, [CUSTOMER], since, by=analyst, via="command")
 
 
 def issue_push_token(source: Source) -> str:

@@ -10,16 +10,18 @@ from rest_framework.response import Response
 
 from finops import access
 from finops.problems import Problem
-from finops.queries import course, events, expectations, prices, spend
+from finops.queries import course, events, expectations, overview, prices, spend
 from finops.queries.cost_lines import NARROWED, cost_lines
 from finops.queries.filters import FilterError
+from finops.queries.forecast_conversion import marks_in_one
 
 from . import shapes
 from .base import Api, told
 from .parameters import (
+    BY_LABEL,
     CONVERT,
     FILTERS,
-    GROUP_BY,
+    GROUP_BY_OR_LABEL,
     PAGE,
     choice_of,
     limit_of,
@@ -41,12 +43,13 @@ class SpendTotal(Api):
     @told(
         "What was spent, in one total",
         shapes.SpendShape,
-        parameters=[*FILTERS, CONVERT],
+        parameters=[*FILTERS, BY_LABEL, CONVERT],
         name="spend",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.SpendShape, spend.spend_total(read_filters(request, "convert")))
+        filters = read_filters(request, "convert", by_label=True)
+        return self.answer(shapes.SpendShape, spend.spend_total(filters))
 
 
 class SpendBy(Api):
@@ -55,12 +58,13 @@ class SpendBy(Api):
     @told(
         "The total split by one or two groups",
         shapes.SpendTableShape,
-        parameters=[*FILTERS, CONVERT, GROUP_BY],
+        parameters=[*FILTERS, BY_LABEL, CONVERT, GROUP_BY_OR_LABEL],
         name="spend_by",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.SpendTableShape, spend.spend_by(read_filters(request, "convert")))
+        filters = read_filters(request, "convert", by_label=True)
+        return self.answer(shapes.SpendTableShape, spend.spend_by(filters))
 
 
 class SpendSeries(Api):
@@ -69,12 +73,12 @@ class SpendSeries(Api):
     @told(
         "The total over time",
         shapes.SeriesShape,
-        parameters=[*FILTERS, CONVERT, GROUP_BY, STEP],
+        parameters=[*FILTERS, BY_LABEL, CONVERT, GROUP_BY_OR_LABEL, STEP],
         name="spend_series",
         group="Spend",
     )
     def get(self, request: Request) -> Response:
-        filters = read_filters(request, "convert", "step")
+        filters = read_filters(request, "convert", "step", by_label=True)
         try:
             series = spend.spend_series(filters, choice_of(request, "step", STEPS))
         except spend.NoSuchSeries as error:
@@ -176,15 +180,27 @@ class Forecasts(Api):
     @told(
         "The newest daily forecast of everything and of each project",
         shapes.ForecastListShape,
-        parameters=FILTERS,
+        parameters=[
+            *FILTERS,
+            text_parameter(
+                "convert",
+                "Forecasts of all currencies in this one, days to come at the newest rate; then of"
+                " exactly the scope of these filters alone.",
+            ),
+        ],
         name="forecasts",
         group="Forecasts",
     )
     def get(self, request: Request) -> Response:
-        filters, projects = read_filters(request), _projects(request)
-        found = expectations.forecasts(filters, _reach(filters, projects))
+        filters, projects = read_filters(request, "convert"), _projects(request)
+        conversion = None
+        if filters.convert:
+            found, conversion = overview.forecast_in_one(filters)
+        else:
+            found = expectations.forecasts(filters, _reach(filters, projects))
         data = [_scoped(one, projects) for one in found]
-        return self.answer(shapes.ForecastListShape, {"data": data, "next": None})
+        answer = {"data": data, "next": None, "conversion": conversion}
+        return self.answer(shapes.ForecastListShape, answer)
 
 
 class Anomalies(Api):
@@ -193,17 +209,21 @@ class Anomalies(Api):
     @told(
         "Days that cost more or less than expected, newest first",
         shapes.AnomalyListShape,
-        parameters=FILTERS,
+        parameters=[*FILTERS, CONVERT],
         name="anomalies",
         group="Forecasts",
     )
     def get(self, request: Request) -> Response:
-        filters, projects = read_filters(request), _projects(request)
+        filters, projects = read_filters(request, "convert"), _projects(request)
         found = expectations.all_anomalies(filters, _reach(filters, projects))
+        recorded: dict[int, str] = {}
+        if filters.convert:
+            found, recorded = marks_in_one(filters, found)
         near = events.near(found, filters.zone)
         data = [_scoped(one, projects) for one in found]
         for row in data:
             row.events = near[row.id]
+            row.converted = recorded.get(row.id)
         return self.answer(shapes.AnomalyListShape, {"data": data, "next": None})
 
 

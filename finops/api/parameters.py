@@ -32,11 +32,27 @@ FILTERS = [
     OpenApiParameter("known_on", OpenApiTypes.DATE, description="Bills as known on this day."),
     text_parameter("compare", "Also the period before.", enum=("previous", "none")),
 ]
+BY_LABEL = text_parameter(
+    f"f.{filters.LABEL}NAME",
+    "Only requests with this value of the label NAME; repeatable, empty for those without it."
+    " Costs of one label at a time, of priced usage alone.",
+    many=True,
+)
 CONVERT = text_parameter(
     "convert", "Every currency's amounts in this one, each day's at the rate of that day."
 )
+NOT_CONVERTED = (
+    "Does not apply here: amounts are told in the currency they were recorded in. Choose one with"
+    " currency where there are several."
+)
 GROUP_BY = text_parameter(
     "group_by", f"One or two of {', '.join(filters.GROUPS)}, separated by a comma.", many=False
+)
+GROUP_BY_OR_LABEL = text_parameter(
+    "group_by",
+    f"One or two of {', '.join(filters.GROUPS)}, separated by a comma; or label:NAME of a label"
+    " that is kept.",
+    many=False,
 )
 LIMIT = OpenApiParameter(
     "limit", OpenApiTypes.INT, description=f"Rows a page, 1 to {MAX_LIMIT}; 50 if left out."
@@ -49,9 +65,9 @@ FILTER_NAMES = frozenset(
 )
 
 
-def read_filters(request: Request, *more: str) -> Filters:
+def read_filters(request: Request, *more: str, by_label: bool = False) -> Filters:
     """The filters; a bad value or an unknown name is refused, with the fix."""
-    found, errors = Filters.parse(request.query_params, request.user)
+    found, errors = Filters.parse(request.query_params, request.user, by_label=by_label)
     unknown = _unknown(request.query_params, FILTER_NAMES | set(more))
     refuse([*errors, *unknown])
     return found
@@ -71,7 +87,10 @@ def refuse(errors: list[FilterError]) -> None:
 def _unknown(query: QueryDict, allowed: set[str] | frozenset[str]) -> list[FilterError]:
     names = ", ".join(sorted(allowed)) or "no parameters"
     return [
-        FilterError(name[:40], f"Not known here; there are: {names}.")
+        FilterError(
+            name[:40],
+            NOT_CONVERTED if name == "convert" else f"Not known here; there are: {names}.",
+        )
         for name in query
         if name not in allowed and not name.startswith("f.")
     ]

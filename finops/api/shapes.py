@@ -134,12 +134,22 @@ class NotConvertedShape(Serializer):
     last = DateField()
 
 
+class RateAheadShape(Serializer):
+    """Days to come have no rate: what is expected of them takes the newest one."""
+
+    currency = CharField()
+    rate = Money()
+    rate_day = DateField(help_text="The day that it is of.")
+    sources = ListField(child=CharField())
+
+
 class ConversionShape(Serializer):
     """Each day's amounts were multiplied by that day's rate."""
 
     to = CharField()
     parts = ConvertedPartShape(many=True)
     missing = NotConvertedShape(many=True)
+    ahead = RateAheadShape(many=True, help_text="Of forecasts; empty where there is none.")
 
 
 CONVERSION = "null: amounts are as they were recorded, see the parameter `convert`."
@@ -224,6 +234,7 @@ class CostLinesShape(StampedShape):
     conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     total = Money(help_text="Of all lines, not of this page.")
+    others = PerCurrency(help_text="Lines in other currencies, which are not listed.")
     count = IntegerField()
     data = CostLineShape(many=True, source="rows")
     next = CharField(allow_null=True)
@@ -342,16 +353,21 @@ class ForecastPointShape(Serializer):
 class ForecastShape(Serializer):
     scope = CharField(help_text="`all`, or `project:` and its slug.")
     currency = CharField()
-    as_of = DateField(help_text="The last day it had seen.")
+    as_of = DateField(
+        allow_null=True, help_text="The last day it had seen; of several, the earliest."
+    )
     method = CharField()
     method_version = IntegerField()
     points = ForecastPointShape(many=True)
-    backtest = DictField(help_text="Error and coverage on days held back.")
+    backtest = DictField(
+        help_text="Error and coverage on days held back; empty where forecasts were added."
+    )
     reason = CharField(help_text="Why there is none.")
-    made_at = Instant()
+    made_at = Instant(allow_null=True, help_text="null where those of currencies were added.")
 
 
 class ForecastListShape(Serializer):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     data = ForecastShape(many=True)
     next = CharField(allow_null=True)
 
@@ -375,6 +391,10 @@ class AnomalyShape(Serializer):
     low = Money()
     high = Money()
     score = FloatField()
+    converted = CharField(
+        allow_null=True,
+        help_text="The currency it was recorded in, and speaks of alone; null: that it is told in.",
+    )
     events = NearEventShape(many=True, help_text="Nearest first, at most three.")
 
 

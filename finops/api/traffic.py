@@ -16,6 +16,7 @@ from ingest.models import Source
 from . import source_shapes, traffic_shapes
 from .base import Api, told
 from .parameters import (
+    CONVERT,
     FILTERS,
     GROUP_BY,
     PAGE,
@@ -163,12 +164,13 @@ class Gpus(Api):
     @told(
         "Pools with their GPUs and models: used, idle and unobserved cost",
         traffic_shapes.PoolTableShape,
-        parameters=FILTERS,
+        parameters=[*FILTERS, CONVERT],
         name="gpus",
         group="GPUs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(traffic_shapes.PoolTableShape, gpus.pools(read_filters(request)))
+        found = gpus.pools(read_filters(request, "convert"))
+        return self.answer(traffic_shapes.PoolTableShape, found)
 
 
 class GpuSeries(Api):

@@ -16,7 +16,15 @@ from rest_framework.serializers import (
     Serializer,
 )
 
-from .shapes import LATE, Instant, MaybeMoney, Points, StampedShape
+from .shapes import (
+    CONVERSION,
+    LATE,
+    ConversionShape,
+    Instant,
+    MaybeMoney,
+    Points,
+    StampedShape,
+)
 
 
 class PercentilesShape(Serializer):
@@ -266,6 +274,7 @@ class PoolShape(Serializer):
 
 
 class PoolTableShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     data = PoolShape(many=True, source="pools")
 
 

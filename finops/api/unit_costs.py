@@ -5,6 +5,8 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from finops import access
+from finops.queries import kept_labels
 from finops.queries import unit_costs as queries
 from finops.queries.filters import Filters
 from finops.queries.unit_costs import GROUPS, NAMES, UNITS, Asked
@@ -18,6 +20,7 @@ SCORE = [
     text_parameter("score", "Name of the score that tells a successful answer."),
     text_parameter("at_least", "From which value on an answer succeeds; 0.5 if left out."),
 ]
+LABEL = text_parameter("label", "A label that is kept: adds the unit `label`, per its value.")
 GROUP_BY = text_parameter(
     "group_by", f"One or two of {', '.join(GROUPS)}, separated by a comma; model if left out."
 )
@@ -25,7 +28,8 @@ GROUP_BY = text_parameter(
 
 def asked_of(request: Request, *more: str) -> tuple[Filters, Asked]:
     filters = read_filters(request, *NAMES, *more)
-    asked, errors = queries.parse(request.query_params)
+    labels = kept_labels.names(access.visible_projects(request.user))
+    asked, errors = queries.parse(request.query_params, labels)
     refuse(errors)
     return filters, asked
 
@@ -36,7 +40,7 @@ class UnitCosts(Api):
     @told(
         "What one unit of use costs, in total and by group, with both of its numbers",
         shapes.UnitTableShape,
-        parameters=[*FILTERS, CONVERT, GROUP_BY, *SCORE],
+        parameters=[*FILTERS, CONVERT, GROUP_BY, *SCORE, LABEL],
         name="unit_costs",
         group="Unit costs",
     )
@@ -55,6 +59,7 @@ class Series(Api):
             CONVERT,
             text_parameter("unit", "Which one; requests if left out.", enum=tuple(UNITS)),
             *SCORE,
+            LABEL,
         ],
         name="unit_costs_series",
         group="Unit costs",
@@ -89,6 +94,7 @@ class OtherModels(Api):
         shapes.WhatIfShape,
         parameters=[
             *FILTERS,
+            CONVERT,
             *(
                 text_parameter(name, "A model of the price book, as provider:model.")
                 for name in queries.CANDIDATES
@@ -98,4 +104,4 @@ class OtherModels(Api):
         group="Unit costs",
     )
     def get(self, request: Request) -> Response:
-        return self.answer(shapes.WhatIfShape, queries.what_if(*asked_of(request)))
+        return self.answer(shapes.WhatIfShape, queries.what_if(*asked_of(request, "convert")))

@@ -43,6 +43,7 @@ class UnitCostShape(Serializer):
     scale = IntegerField()
     reason = CharField(help_text="Empty when the value is known.")
     coverage = CharField(help_text="How much of the traffic it speaks of; empty when of all.")
+    named = CharField(help_text="The label that the unit `label` is of; empty for others.")
     before = MaybeMoney(help_text="In the period before; null unless compared and known.")
 
 
@@ -106,6 +107,15 @@ class UnitSeriesShape(StampedShape):
     before = UnitCostShape(many=True)
 
 
+class HardwarePriceShape(Serializer):
+    """Of all that our pools answered with the model while observed, of whatever kind and size."""
+
+    used = UnitCostShape(help_text="What the model kept busy ÷ the requests it answered.")
+    allocated = UnitCostShape(
+        help_text="With idle time: what its pools were paid, by the share it used ÷ the same."
+    )
+
+
 class ComparedShape(Serializer):
     kind = CharField()
     input_band = IntegerField(help_text="Prompts of more tokens than this.")
@@ -113,7 +123,10 @@ class ComparedShape(Serializer):
     model = CharField()
     requests = IntegerField()
     is_few = BooleanField(help_text="Too few to say much.")
-    price = UnitCostShape()
+    price = UnitCostShape(help_text="Of requests that have a price of their own.")
+    hardware = HardwarePriceShape(
+        allow_null=True, help_text="null unless a pool of ours serves the model."
+    )
     latency = PercentilesShape()
     error_rate = FloatField(allow_null=True)
     quality = FloatField(allow_null=True, help_text="Mean score of the scored answers.")
@@ -121,6 +134,7 @@ class ComparedShape(Serializer):
 
 
 class ComparisonShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     data = ComparedShape(many=True, source="rows")
     counted = CountedShape()
@@ -147,6 +161,7 @@ class OutcomeShape(Serializer):
 
 
 class WhatIfShape(StampedShape):
+    conversion = ConversionShape(allow_null=True, help_text=CONVERSION)
     currency = CharField()
     price_book = IntegerField(source="book.version", allow_null=True, default=None)
     prices_on = Instant()

@@ -12,6 +12,7 @@ from . import (
     channels,
     events,
     exchange,
+    labels,
     loads,
     logged_errors,
     money,
@@ -20,6 +21,7 @@ from . import (
     price_update,
     reconciliation,
     repricing,
+    saved_views,
     savings,
     slack,
     slos,
@@ -190,6 +192,9 @@ urlpatterns = [
         r"^v1/alerts/(?P<pk>[0-9]{1,18})/resolve$", alerts.Resolve.as_view(), name="alert-resolve"
     ),
     path("v1/prices", money.Prices.as_view(), name="prices"),
+    path("v1/labels", labels.Labels.as_view(), name="labels"),
+    path("v1/labels/keys", labels.LabelKeys.as_view(), name="label-keys"),
+    re_path(r"^v1/labels/(?P<pk>[0-9]{1,18})$", labels.OneLabel.as_view(), name="label"),
     path("v1/exchange-rates", exchange.ExchangeRates.as_view(), name="exchange-rates"),
     path("v1/exchange-rates/used", exchange.UsedRates.as_view(), name="exchange-rates-used"),
     path("v1/prices/explained", price_terms.Explain.as_view(), name="price-explained"),
@@ -208,6 +213,12 @@ urlpatterns = [
     ),
     path("v1/forecasts", money.Forecasts.as_view(), name="forecasts"),
     path("v1/anomalies", money.Anomalies.as_view(), name="anomalies"),
+    path("v1/saved-views", saved_views.SavedViews.as_view(), name="saved-views"),
+    re_path(
+        r"^v1/saved-views/(?P<pk>[0-9]{1,18})$",
+        saved_views.OneSavedView.as_view(),
+        name="saved-view",
+    ),
     path("v1/savings", savings.Savings.as_view(), name="savings"),
     path("v1/savings/entries", savings.Entries.as_view(), name="savings-entries"),
     path(

@@ -175,7 +175,7 @@ def _burn(
 
 def _why(state: str, whole: Counts, objective: Decimal, alight: Sequence[Burn]) -> str:
     bad, may = f"{whole.bad:,}", allowed(objective, whole.total)
-    said = f"{bad} of {whole.total:,} were bad; {may.normalize():,.1f} may be."
+    said = f"{bad} of {whole.total:,} were bad; {int(may):,} may be."
     if state == EXHAUSTED:
         return f"The error budget is used up: {said}"
     if alight:

@@ -8,6 +8,7 @@ from .allocation import (
     ChargebackLine,
     LandedBill,
     LandedHardware,
+    LandedUsage,
     Landing,
 )
 from .audit import Audit
@@ -16,6 +17,7 @@ from .channels import Attempt, Channel, Message
 from .costs import (
     CostDay,
     CostQuarter,
+    LabelCostDay,
     PoolQuarter,
     PricedHour,
     PricedUserDay,
@@ -23,14 +25,17 @@ from .costs import (
 )
 from .exchange import ExchangeImport, ExchangeRate
 from .forecasts import AnomalyMark, Forecast
+from .hardware_sums import HardwareDay, LandedHardwareDay, PoolDay
 from .ledger import LedgerEntry
 from .people import AccessToken, Membership, User
 from .price_lists import PriceList
 from .price_terms import BuyingRegion, PriceTerm
 from .prices import BillMatch, HardwarePrice, ModelAlias, Price, PriceBook
 from .repricing import Repricing
+from .saved_views import SavedView
 from .slack import SlackLink, SlackLinkCode, SlackPress, SlackThread
 from .slos import Slo, SloDecision, SloEditor, SloProposal, SloStatus, SloVersion
+from .user_sums import UserCostWeek, UserNumber, UserPage, UserSpend
 from .watch_rules import WatchRule
 
 __all__ = [
@@ -58,14 +63,19 @@ __all__ = [
     "ExchangeImport",
     "ExchangeRate",
     "Forecast",
+    "HardwareDay",
     "HardwarePrice",
+    "LabelCostDay",
     "LandedBill",
     "LandedHardware",
+    "LandedHardwareDay",
+    "LandedUsage",
     "Landing",
     "LedgerEntry",
     "Membership",
     "Message",
     "ModelAlias",
+    "PoolDay",
     "PoolQuarter",
     "Price",
     "PriceBook",
@@ -74,6 +84,7 @@ __all__ = [
     "PricedHour",
     "PricedUserDay",
     "Repricing",
+    "SavedView",
     "Silence",
     "SlackLink",
     "SlackLinkCode",
@@ -87,5 +98,9 @@ __all__ = [
     "SloVersion",
     "User",
     "UserCostDay",
+    "UserCostWeek",
+    "UserNumber",
+    "UserPage",
+    "UserSpend",
     "WatchRule",
 ]

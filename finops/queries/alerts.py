@@ -30,7 +30,7 @@ KIND_WORDS = {
     "unpriced": "Usage without a price",
     "source_lag": "Silent source",
     "anomaly": "Unexpected spend",
-    "slo": "Service level",
+    "slo": "Objective",
     "threshold": "Watched threshold",
     "drift": "Drift",
     "verdict": "Verdict",

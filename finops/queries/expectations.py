@@ -32,6 +32,12 @@ def latest_forecast(scope: str, currency: str) -> Forecast | None:
     return next(iter(_latest([scope], currency)), None) if scope else None
 
 
+def forecasts_of(scope: str) -> list[Forecast]:
+    """The newest of one scope in each currency."""
+    found = Forecast.objects.filter(scope=scope)
+    return list(found.order_by("currency", "-as_of", "-made_at").distinct("currency"))
+
+
 def forecasts(filters: Filters, project_ids: Iterable[int]) -> list[Forecast]:
     """The newest of each scope: these projects, and everything for who sees everything."""
     return _latest(_scopes(filters, project_ids), filters.currency)
@@ -42,13 +48,12 @@ def all_anomalies(filters: Filters, project_ids: Iterable[int]) -> list[AnomalyM
 
 
 def anomalies(filters: Filters, scopes: Iterable[str]) -> list[AnomalyMark]:
-    """Newest first, inside the window."""
+    """Newest first, inside the window; of every currency where they are to be converted."""
     found = AnomalyMark.objects.filter(
-        scope__in=list(scopes),
-        currency=filters.currency,
-        day__gte=filters.start,
-        day__lt=filters.end,
+        scope__in=list(scopes), day__gte=filters.start, day__lt=filters.end
     )
+    if not filters.convert:
+        found = found.filter(currency=filters.currency)
     return list(found.order_by("-day", "scope")[:MOST_ANOMALIES])
 
 

@@ -22,17 +22,25 @@ from django.utils import timezone
 from finops import access
 from finops.models import ExchangeRate
 
-PRESETS = ("today", "7d", "14d", "30d", "60d", "90d", "mtd", "last-month")
-DEFAULT_PRESET = "30d"
+from . import kept_labels
+from .periods import DEFAULT_PRESET, PRESETS, period_before
+from .periods import preset_days as preset_days
+
 GROUPS = (
     "project", "team", "provider", "model", "service", "user", "kind", "tier", "sku", "origin",
 )  # fmt: skip
 """What rows may be grouped by. `origin` is bill, usage or hardware."""
+LABEL = "label:"
+"""Before the name of a label that is kept, as in `group_by=label:customer`; see `kept_labels`."""
 BASES = ("book", "usage", "bill")
 METRICS = ("effective", "billed", "list", "contracted")
 """Which cost column of a bill is meant."""
 FIELDS = ("project", "team", "provider", "model", "service")
-"""What rows may be filtered by, as in `f.project=support-chat`, repeatable."""
+"""What rows may be filtered by, as in `f.project=support-chat`, repeatable. Where costs are split,
+also by the values of one label, as in `f.label:customer=acme`."""
+
+EMPTY = ("f.model",)
+"""Filters for which an empty value is a value; those of labels are too."""
 
 MAX_DAYS = 1100
 MAX_VALUES = 50
@@ -65,6 +73,10 @@ class Filters:
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    label: str = ""
+    """The label that is filtered by; empty: none."""
+    labels: tuple[str, ...] = ()
+    """Its values that are wanted; an empty one stands for requests without it."""
     basis: str = "book"
     metric: str = "effective"
     currency: str = "USD"
@@ -79,18 +91,31 @@ class Filters:
     """May see what belongs to the organisation as a whole: bills and shared hardware."""
 
     @classmethod
-    def parse(cls, query: QueryDict, user: Any) -> tuple[Filters, list[FilterError]]:
+    def parse(
+        cls, query: QueryDict, user: Any, *, by_label: bool = False
+    ) -> tuple[Filters, list[FilterError]]:
         """The filters a query string means for this reader, and what was wrong with it.
 
         With errors, the filters hold the default for each bad value: a page shows both, the API
-        refuses.
+        refuses. Only who asks `by_label` knows what to do with a label's values.
         """
-        return _Parser(query, user).parse()
+        return _Parser(query, user, by_label).parse()
 
     @property
     def shown(self) -> str:
         """The currency that amounts are told in."""
         return self.convert or self.currency
+
+    @property
+    def split_label(self) -> str:
+        """The label that costs are grouped or filtered by; one at a time, empty for none."""
+        return next(filter(None, map(label_of, self.group_by)), self.label)
+
+    @property
+    def unlabelled(self) -> Filters:
+        """For pages that know no labels."""
+        groups = tuple(group for group in self.group_by if not label_of(group))
+        return replace(self, group_by=groups, label="", labels=())
 
     @property
     def start_at(self) -> datetime:
@@ -120,6 +145,9 @@ class Filters:
         Groups that cannot be filtered by (kind, tier, sku, origin) leave them as they are.
         """
         rest = tuple(name for name in self.group_by if name != group)
+        if label := label_of(group):
+            # Bills and hardware have no labels.
+            return replace(self, group_by=rest, label=label, labels=(key,), basis="usage")
         if group not in FIELDS:
             return replace(self, group_by=rest)
         narrowed: dict[str, Any] = {"group_by": rest, f"{group}s": (key,)}
@@ -130,7 +158,7 @@ class Filters:
 
         Month to date is compared with the same days of the month before, a month with a month.
         """
-        start, end = _period_before(self.start, self.end, self.preset)
+        start, end = period_before(self.start, self.end, self.preset)
         return replace(self, start=start, end=end, preset="", compare=False)
 
     def _pairs(self) -> Iterable[tuple[str, str]]:
@@ -144,6 +172,8 @@ class Filters:
         for name in FIELDS:
             for value in getattr(self, f"{name}s"):
                 yield f"f.{name}", value
+        for value in self.labels:
+            yield f"f.{LABEL}{self.label}", value
         yield "basis", self.basis
         if self.metric != "effective":
             yield "metric", self.metric
@@ -156,6 +186,11 @@ class Filters:
             yield "compare", "previous"
 
 
+def label_of(group: str) -> str:
+    """The label's name of a group such as `label:customer`; empty for every other group."""
+    return group.removeprefix(LABEL) if group.startswith(LABEL) else ""
+
+
 def midnight(day: date, zone: str) -> datetime:
     """The instant an accounting day begins."""
     return datetime.combine(day, time(), ZoneInfo(zone))
@@ -163,32 +198,6 @@ def midnight(day: date, zone: str) -> datetime:
 
 def today() -> date:
     return timezone.now().astimezone(ZoneInfo(settings.ACCOUNTING_TIME_ZONE)).date()
-
-
-def preset_days(preset: str, day: date) -> tuple[date, date]:
-    """`[start, end)` of a preset as seen on `day`; today is included."""
-    tomorrow = day + timedelta(days=1)
-    if preset == "today":
-        return day, tomorrow
-    if preset == "mtd":
-        return day.replace(day=1), tomorrow
-    if preset == "last-month":
-        first = day.replace(day=1)
-        return _month_before(first), first
-    return tomorrow - timedelta(days=int(preset.removesuffix("d"))), tomorrow
-
-
-def _month_before(first: date) -> date:
-    return (first - timedelta(days=1)).replace(day=1)
-
-
-def _period_before(start: date, end: date, preset: str) -> tuple[date, date]:
-    length = end - start
-    if preset in ("mtd", "last-month"):
-        before = _month_before(start)
-        last = start if preset == "last-month" else min(before + length, start)
-        return before, last
-    return start - length, start
 
 
 def _has_rates(code: str) -> bool:
@@ -199,9 +208,10 @@ def _has_rates(code: str) -> bool:
 class _Parser:
     """One pass over a query string; collects errors instead of stopping at the first."""
 
-    def __init__(self, query: QueryDict, user: Any):
+    def __init__(self, query: QueryDict, user: Any, by_label: bool):
         self.query = query
         self.user = user
+        self.by_label = by_label
         self.errors: list[FilterError] = []
 
     def parse(self) -> tuple[Filters, list[FilterError]]:
@@ -210,18 +220,22 @@ class _Parser:
         visible = access.visible_projects(self.user)
         sees_bills = access.sees_organisation(self.user)
         chosen = {name: self._values(f"f.{name}") for name in FIELDS}
+        groups = self._group_by(visible)
+        label = self._label(visible, groups)
         filters = Filters(
             zone=settings.ACCOUNTING_TIME_ZONE,
             start=start,
             end=end,
             preset=preset,
-            group_by=self._group_by(),
+            group_by=groups,
             projects=chosen["project"],
             teams=chosen["team"],
             providers=chosen["provider"],
             models=chosen["model"],
             services=chosen["service"],
-            basis=self._basis(sees_bills),
+            label=label,
+            labels=self._values(f"f.{LABEL}{label}") if label else (),
+            basis=self._basis(sees_bills, label),
             metric=self._one_of("metric", METRICS, "effective"),
             currency=self._currency(),
             convert=self._convert(),
@@ -238,7 +252,7 @@ class _Parser:
     def _known_names(self) -> None:
         allowed = ", ".join(f"f.{name}" for name in FIELDS)
         for name in self.query:
-            if name.startswith("f.") and name[2:] not in FIELDS:
+            if name.startswith("f.") and name[2:] not in FIELDS and not label_of(name[2:]):
                 self._bad(name[:40], f"Not a filter; use {allowed}.")
 
     def _text(self, name: str) -> str:
@@ -247,7 +261,8 @@ class _Parser:
         return values[-1] if values else ""
 
     def _values(self, name: str) -> tuple[str, ...]:
-        values = [value for value in self.query.getlist(name) if value or name == "f.model"]
+        may_be_empty = name in EMPTY or bool(label_of(name[2:]))
+        values = [value for value in self.query.getlist(name) if value or may_be_empty]
         if len(values) > MAX_VALUES:
             self._bad(name, f"{len(values)} values; give at most {MAX_VALUES}.")
             return ()
@@ -303,19 +318,56 @@ class _Parser:
         self._bad(name, "Use a date such as 2026-01-31, from the year 2000 to 2099.")
         return None
 
-    def _group_by(self) -> tuple[str, ...]:
+    def _group_by(self, visible: access.Projects) -> tuple[str, ...]:
         words = ",".join(self._values("group_by")).split(",")
         groups = tuple(dict.fromkeys(word for word in words if word))
-        if any(group not in GROUPS for group in groups):
-            self._bad("group_by", f"Use one or two of {', '.join(GROUPS)}.")
+        labels = [label for group in groups if (label := label_of(group))]
+        if labels and not self._is_kept("group_by", labels[0], visible):
+            return ()
+        if any(group not in GROUPS and not label_of(group) for group in groups):
+            self._bad("group_by", f"Use one or two of {', '.join(GROUPS)}, label:NAME.")
             return ()
         if len(groups) > 2:
             self._bad("group_by", "Group by at most two things.")
             return groups[:2]
+        if labels and (len(labels) > 1 or "user" in groups):
+            self._bad(
+                "group_by",
+                "Each label is a split of its own, and users are another: group by one of them.",
+            )
+            return groups[:1]
         return groups
 
-    def _basis(self, sees_bills: bool) -> str:
+    def _label(self, visible: access.Projects, groups: tuple[str, ...]) -> str:
+        """The one label that is filtered by."""
+        fields = [name for name in self.query if label_of(name[2:]) and name.startswith("f.")]
+        if not fields:
+            return ""
+        field, label = fields[0][:60], label_of(fields[0][2:])
+        if not self.by_label:
+            self._bad(field, "Only costs per day are known by label: use it on the page Costs.")
+        elif len(fields) > 1:
+            self._bad(fields[1][:60], f"Filter by one label at a time; {label} is one already.")
+        elif any(label_of(group) not in ("", label) or group == "user" for group in groups):
+            self._bad(field, f"Group by label:{label}, or by no label and no user.")
+        elif self._is_kept(field, label, visible):
+            return label
+        return ""
+
+    def _is_kept(self, field: str, label: str, visible: access.Projects) -> bool:
+        known = kept_labels.names(visible)
+        if label in known:
+            return True
+        there = f"there are {', '.join(known)}" if known else "analysts choose some under Labels"
+        self._bad(field, f"No label “{label[:40]}” is kept; {there}.")
+        return False
+
+    def _basis(self, sees_bills: bool, label: str) -> str:
         """Bills have no project, so who sees only projects is shown priced usage."""
+        if label:
+            if self._one_of("basis", BASES, "usage") != "usage":
+                self._bad("basis", "Bills and hardware have no labels; use basis=usage.")
+            return "usage"
         if sees_bills:
             return self._one_of("basis", BASES, "book")
         if self._one_of("basis", BASES, "usage") != "usage":

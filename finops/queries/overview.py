@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import reduce
 
+from finops.costing.exchange import Conversion
 from finops.models import AnomalyMark, Forecast
 from finops.money import CONTEXT
 from ingest.models.owners import UNALLOCATED
@@ -15,11 +16,12 @@ from ingest.models.owners import UNALLOCATED
 from .amounts import Spend, SpendTable
 from .book import Split
 from .events import Near, near
-from .expectations import anomalies, forecast_scope, latest_forecast
+from .expectations import anomalies, forecast_scope, forecasts_of, latest_forecast
 from .filters import Filters, preset_days, today
+from .forecast_conversion import Expectation, expected_in_one, marks_in_one
 from .gpus import PoolTable, pools
 from .sources import SourceRow, source_health
-from .spend import Answers, Series, spend_total
+from .spend import DRAWN, Answers, Series, spend_total
 from .stamp import Stamped
 
 
@@ -51,6 +53,8 @@ class Overview(Stamped):
     series: Series
     forecast: Forecast | None
     anomalies: tuple[AnomalyMark, ...]
+    recorded_in: Mapping[int, str]
+    """The currency of each anomaly, by its number, where it was converted from another one."""
     near: Mapping[int, tuple[Near, ...]]
     """Events near each anomaly, by its number."""
     by_project: SpendTable
@@ -67,20 +71,23 @@ class Overview(Stamped):
 
 def overview(filters: Filters) -> Overview:
     """Everything on the first page; a reader of one project gets that project's forecast."""
-    splits = [Split(), Split(("project",)), Split(("model",)), Split(by_time=True)]
-    answers = Answers(filters, splits)
+    answers = Answers(filters, [Split(), Split(("project",)), Split(("model",))])
+    daily = answers.again([Split(by_time=True)], DRAWN)
     spend, by_project = answers.total(), answers.table(("project",))
-    forecast, unexpected = _expectations(filters)
+    month = this_month(filters)
+    expected = expected_of(filters, month)
+    unexpected, recorded_in = _unexpected(filters)
     unclaimed = (row.cost for row in by_project.rows if row.keys == (UNALLOCATED,))
     return Overview(
         spend=spend,
         previous=spend_total(filters.previous()),
-        month_end=month_end(filters, forecast),
+        month_end=month_end(filters, expected.forecast, month),
         unallocated=next(unclaimed, Decimal(0)),
         pools=pools(filters),
-        series=answers.series(()),
-        forecast=forecast,
+        series=daily.series(()),
+        forecast=expected.forecast,
         anomalies=unexpected,
+        recorded_in=recorded_in,
         near=near(unexpected, filters.zone),
         by_project=by_project,
         by_model=answers.table(("model",)),
@@ -88,28 +95,62 @@ def overview(filters: Filters) -> Overview:
         as_of=spend.as_of,
         provisional=spend.provisional,
         sources=spend.sources,
-        conversion=spend.conversion,
+        conversion=with_ahead(spend.conversion, expected),
     )
 
 
-def _expectations(filters: Filters) -> tuple[Forecast | None, tuple[AnomalyMark, ...]]:
-    """Both are of one currency as recorded: days to come have no rate, and a band has no day."""
-    if filters.convert:
-        return None, ()
+def this_month(filters: Filters) -> Answers:
+    """Its days up to today, whatever days the filters show."""
+    start, end = preset_days("mtd", today())
+    month = replace(filters, start=start, end=end, preset="mtd")
+    return Answers(month, [Split(by_time=True)], asked=DRAWN)
+
+
+def expected_of(filters: Filters, month: Answers) -> Expectation:
+    """The forecast of this scope; of all currencies that the month was paid in, if converted."""
     scope = forecast_scope(filters)
-    forecast = latest_forecast(scope, filters.currency)
-    return forecast, tuple(anomalies(filters, [scope] if scope else []))
+    if not month.converter:
+        return Expectation(latest_forecast(scope, filters.currency))
+    if not scope:
+        return Expectation()
+    spent_in = month.converter.asked_since(month.filters.start)
+    return expected_in_one(filters, scope, forecasts_of(scope), spent_in, today())
 
 
-def month_end(filters: Filters, forecast: Forecast | None) -> MonthEnd:
+def forecast_in_one(filters: Filters) -> tuple[list[Forecast], Conversion | None]:
+    """That of exactly this scope, in the currency asked for, as this page draws it."""
+    month = this_month(filters)
+    expected = expected_of(filters, month)
+    found = [expected.forecast] if expected.forecast else []
+    told = month.converter.told() if month.converter else None
+    return found, with_ahead(told, expected)
+
+
+def with_ahead(conversion: Conversion | None, expected: Expectation) -> Conversion | None:
+    """Also the rates of the days to come."""
+    return conversion and replace(conversion, ahead=expected.ahead)
+
+
+def _unexpected(filters: Filters) -> tuple[tuple[AnomalyMark, ...], dict[int, str]]:
+    scope = forecast_scope(filters)
+    found = anomalies(filters, [scope] if scope else [])
+    if not filters.convert:
+        return tuple(found), {}
+    made, recorded_in = marks_in_one(filters, found)
+    return tuple(made), recorded_in
+
+
+def month_end(
+    filters: Filters, forecast: Forecast | None, month: Answers | None = None
+) -> MonthEnd:
     """Spent from the first of this month on, plus the forecast of the days that are not over.
 
     The band adds up daily bounds, as if every day erred the same way: it is wide rather than
     falsely narrow. Days the forecast has not seen yet but that are over count as spent.
     """
     now = today()
-    start, end = preset_days("mtd", now)
-    month = Answers(replace(filters, start=start, end=end, preset="mtd"), [Split(by_time=True)])
+    month = month or this_month(filters)
+    start = month.filters.start
     series = month.series(())
     daily = {
         point: value
@@ -150,10 +191,6 @@ def added(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def _why_none(filters: Filters) -> str:
-    if filters.convert:
-        return (
-            "Days to come have no exchange rate: see the figures as recorded for what is expected."
-        )
     if forecast_scope(filters):
         return "No forecast has been made yet; it needs some weeks of daily costs."
     return "Forecasts are made for all projects together and for each one; clear the filters."

@@ -50,6 +50,7 @@ ICONS = {
     "edit": "M2.5 13.5l.8-3.2L10.8 2.8l2.4 2.4-7.5 7.5z",
     "sources": "M8 10.5V14M4.5 6.5h7v1a3.5 3.5 0 0 1-7 0zM6 2.5v4M10 2.5v4",
     "prices": "M2.5 2.5h5.5l5.5 5.5-5.5 5.5L2.5 8zM5.5 5.5h.01",
+    "labels": "M6 2.5 4.5 13.5M11.5 2.5 10 13.5M2.5 6h11.5M2 10h11.5",
     "exchange": "M3 5.5h9M9.5 3 12 5.5 9.5 8M13 10.5H4M6.5 8 4 10.5 6.5 13",
     "tokens": "M9.5 6.5a3 3 0 1 0-2.6 2.97L8 8.5l1.5 1.5H11V11.5H12.5V13h2v-2l-4.6-4.2",
     "channels": "M2.5 6.5v3h2.5l5.5 3.5V3L5 6.5zM13 6a2.5 2.5 0 0 1 0 4M5 9.5v4h1.5",
@@ -147,12 +148,15 @@ def compact(number: float | None) -> str:
 
 @register.filter
 def percent(share: float | Decimal | None) -> str:
-    """`61%`, `4.2%`, `<0.1%`; one decimal below ten."""
+    """`61%`, `4.2%`, `<0.1%`; one decimal below ten. What is not all is never 100%: `>99.9%`."""
     if share is None:
         return UNKNOWN
     value = float(share) * 100
     if 0 < abs(value) < 0.1:
         return "<0.1%"
+    if 99.5 <= abs(value) < 100:
+        said = f"{value:.1f}%" if abs(value) < 99.95 else f"{'>' if value > 0 else '<−'}99.9%"
+        return said.replace("-", "−")
     digits = 0 if abs(value) >= 9.95 or value == 0 else 1
     return f"{value:,.{digits}f}%".replace("-", "−")
 

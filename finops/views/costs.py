@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from finops import charts
+from finops import access, charts
+from finops.queries import kept_labels
 from finops.queries.amounts import Spend, SpendTable
 from finops.queries.course import month_course
-from finops.queries.filters import BASES, FIELDS, GROUPS, METRICS, Filters
+from finops.queries.filters import BASES, GROUPS, LABEL, METRICS, Filters
 from finops.queries.spend import (
     OTHER,
     Series,
     spend_by,
+    spend_groups,
     spend_page,
 )
 from finops.templatetags import words
 
 from .costs_days import day_hrefs, provisional_from, series_table, unpriced
-from .costs_lines import lines_href
-from .costs_month import month_chart, month_table
+from .costs_month import month_chart, month_table, with_days_ahead
+from .costs_table import Part, cost_table, row_href
 from .currencies import currency_context
 from .event_marks import marked, marks_of
 from .figures import (
     Chart,
     Figure,
     count_figure,
-    known_cost,
     known_total,
     late_said,
     money_figure,
@@ -39,28 +41,18 @@ from .figures import (
     why_no_total,
 )
 from .page import (
-    GROUP_LABELS,
     Action,
     Choice,
     View,
     csv_action,
+    group_label,
     group_said,
     needs,
     page,
 )
+from .saved_views import menu, opened_with
 from .tables import (
-    NONE,
-    Column,
-    Row,
-    Table,
-    change_cell,
-    cost_cell,
-    count_cell,
     csv_response,
-    money_cell,
-    share_cell,
-    unit_cell,
-    words_cell,
 )
 
 BASIS_LABELS = {"book": "Book", "usage": "Usage", "bill": "Bills"}
@@ -75,31 +67,37 @@ METRIC_LABELS = {
     "list": "List price",
     "contracted": "Contracted",
 }
-NEXT_GROUP = {
-    "team": "project",
-    "project": "model",
-    "provider": "model",
-    "model": "service",
-    "service": "model",
-}
-"""What a row opens into."""
-
 TOP = 7
 """Groups drawn by name; with the rest they fill the eight colours."""
 
 HOURLY_UP_TO_DAYS = 2
 MONTH = "month"
 DAYS = "days"
-CHARTS = (("", "Per day"), (MONTH, "Month added up"))
+CHARTS = (("", "Over time"), (MONTH, "Month added up"))
 """Value of `chart` in the URL and its name."""
+
+BEYOND_BILLS = frozenset({"user", "kind", "tier"})
 
 
 @needs("finops.view_spend")
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    view = View.of(request, "sort", "chart")
+    if (saved := opened_with(request, "costs")) is not None:
+        return saved
+    # What a month comes to is not known by label.
+    is_month = request.GET.get("chart") == MONTH
+    view = View.of(request, "sort", "chart", "cursor", by_label=not is_month)
     filters = grouped(view.filters)
-    total, table, series = spend_page(filters, step(filters), TOP)
+    groups = groups_for(filters, request.user)
+    course = month_course(filters, request.user) if is_month else None
+    if course:
+        total, table = spend_groups(filters)
+        chart = month_chart(course)
+    else:
+        total, table, series = spend_page(filters, step(filters), TOP)
+        drawn = cost_chart(series, table, view, filters)
+        chart = marked(drawn, series.points, marks_of(filters))
+    part = Part.of(table, view)
     return page(
         view,
         "finops/costs.html",
@@ -109,25 +107,27 @@ def show(request: HttpRequest) -> HttpResponse:
             Action("Compare with bills", view.to("reconciliation"), "reconciliation")
             if filters.bills
             else None,
-            csv_action(view, "costs-csv"),
+            csv_action(view, "costs-csv", cursor=""),
             chart_file(view),
         ],
         as_of=total.as_of,
         is_sample=total.is_sample,
         can_compare=True,
-        **currency_context(view, total.others, total.conversion),
+        **currency_context(view, total.others, with_days_ahead(total.conversion, course)),
+        views=menu(view, "costs"),
         has_charts=True,
         can_look_back=filters.bills and filters.basis != "usage",
         figures=figures(total, table, filters),
-        chart=month_chart(month_course(filters, request.user))
-        if view.extra.get("chart") == MONTH
-        else marked(cost_chart(series, table, view, filters), series.points, marks_of(filters)),
+        chart=chart,
         chart_choices=chart_choices(view),
-        table=cost_table(table, view, filters),
-        groups=group_choices(filters, groups_for(filters)),
-        second_groups=second_choices(filters, groups_for(filters)),
-        kept=view.pairs(filters, "group_by"),
-        bases=basis_choices(view) if filters.bills else (),
+        table=cost_table(table, view, filters, part.rows),
+        **part.links(view),
+        unknown_to_bills=unknown_to_bills(filters),
+        usage_href=view.url(replace(filters, basis="usage"), cursor=""),
+        groups=group_choices(filters, groups),
+        second_groups=second_choices(filters, groups),
+        kept=view.pairs(filters, "group_by", "cursor"),
+        bases=basis_choices(view) if filters.bills and not filters.labels else (),
         metrics=metric_choices(view),
     )
 
@@ -136,7 +136,7 @@ def show(request: HttpRequest) -> HttpResponse:
 @require_safe
 def as_csv(request: HttpRequest) -> HttpResponse:
     """The groups; with `what=days` or `what=month` the table behind the chart."""
-    view = View.of(request, "sort", "what")
+    view = View.of(request, "sort", "what", by_label=request.GET.get("what") != MONTH)
     filters = grouped(view.filters)
     if view.extra.get("what") == MONTH:
         course = month_course(filters, request.user)
@@ -153,8 +153,10 @@ def as_csv(request: HttpRequest) -> HttpResponse:
 
 def chart_choices(view: View) -> list[Choice]:
     chosen = view.extra.get("chart", "")
+    if view.filters.labels:
+        return []
     return [
-        Choice(label, href=view.url(chart=value), current=value == chosen)
+        Choice(label, href=view.url(chart=value, cursor=""), current=value == chosen)
         for value, label in CHARTS
     ]
 
@@ -166,13 +168,20 @@ def chart_file(view: View) -> Action:
     return Action(said, view.to("costs-csv", what=what), "download", download=True)
 
 
+def unknown_to_bills(filters: Filters) -> str:
+    """What the rows are split by and no bill tells, so that billed cost stands in one row."""
+    untold = [name for name in filters.group_by if name in BEYOND_BILLS]
+    return " or ".join(map(group_said, untold)) if filters.basis != "usage" else ""
+
+
 def grouped(filters: Filters) -> Filters:
     return filters if filters.group_by else replace(filters, group_by=("project",))
 
 
 def step(filters: Filters) -> str:
     """A day or two is drawn by the hour, which only priced usage has, and users have not."""
-    hourly = filters.basis == "usage" and "user" not in filters.group_by
+    by_day = "user" in filters.group_by or filters.split_label
+    hourly = filters.basis == "usage" and not by_day
     return "hour" if filters.days <= HOURLY_UP_TO_DAYS and hourly else "day"
 
 
@@ -209,7 +218,7 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
             total.per_million_tokens,
             total.currency,
             reason="No priced tokens here.",
-            note=f"{words.compact(total.tokens)} tokens.",
+            note=f"Of {words.compact(total.tokens_counted)} tokens with a price.",
             definition="Priced usage divided by the tokens it was priced for.",
             **stamped(total),
         ),
@@ -219,8 +228,9 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
             total.per_thousand_requests,
             total.currency,
             reason="No priced requests here.",
-            note=f"{words.compact(total.requests)} requests.",
-            definition="Priced usage divided by the requests it was priced for.",
+            note=f"Of {words.compact(total.requests_counted)} requests with a price.",
+            definition="Priced usage and hardware divided by the requests they were paid for. "
+            "Hardware counts its requests itself: traces may tell of a part of them only.",
             **stamped(total),
         ),
         count_figure(
@@ -260,109 +270,30 @@ def cost_chart(series: Series, table: SpendTable, view: View, filters: Filters) 
     return Chart("cost", title, drawing, series_table(series, without), badge)
 
 
-def cost_table(table: SpendTable, view: View, filters: Filters) -> Table:
-    rows = tuple(cost_row(row, table, view, filters) for row in table.rows)
-    columns = (
-        *(Column(GROUP_LABELS[group], group) for group in table.group_by),
-        Column(f"Cost, {table.currency}", "cost", number=True),
-        *(compare_columns() if filters.compare else ()),
-        Column("Share", "share", number=True),
-        Column("Requests", "requests", number=True),
-        Column("Tokens", "tokens", number=True),
-        Column("Per 1M tokens", "per-million", number=True),
-        Column("Per 1,000 requests", "per-thousand", number=True),
-        Column("Without a price", "unpriced", number=True, help="Requests that are in no cost"),
-        Column("Usage unknown", "unknown", number=True, help="Requests that named no usage"),
-    )
-    labels = (words_cell("Total"), *(words_cell("") for _ in table.group_by[1:]))
-    total = (*labels, *measure_cells(table.total, table, filters))
-    name = " and ".join(group_said(group) for group in table.group_by)
-    made = Table(
-        "costs",
-        f"Cost by {name}",
-        columns,
-        rows,
-        total if rows else (),
-        empty="No cost in this period. Choose a longer one, or drop a filter.",
-    )
-    sort = view.extra.get("sort", "")
-    return made.sorted_by(sort).linked(lambda wanted: view.url(sort=wanted), "-cost")
-
-
-def compare_columns() -> tuple[Column, ...]:
-    return Column("Before", "before", number=True), Column("Change", "change", number=True)
-
-
-def cost_row(row, table: SpendTable, view: View, filters: Filters) -> Row:
-    labels = [words_cell(label or "none given") for label in row.labels]
-    labels[0] = replace(labels[0], href=row_href(view, filters, row.keys))
-    return Row((*labels, *measure_cells(row, table, filters, view)))
-
-
-def measure_cells(row, table: SpendTable, filters: Filters, view: View | None = None):
-    currency, cost = table.currency, known_cost(row, table.total)
-    href = requests_href(view, filters, row.keys) if view and row.requests else ""
-    lines = lines_href(view, filters, filters.group_by, row.keys) if view else ""
-    compared = (money_cell(row.previous, currency), change_cell(row.change, row.previous))
-    return (
-        cost_cell(cost, currency, href=lines),
-        *(compared if filters.compare else ()),
-        NONE if cost is None else share_cell(row.share, meter=row.share if view else None),
-        count_cell(row.requests, href=href),
-        count_cell(row.tokens),
-        NONE if row.tokens == 0 else unit_cell(row.per_million_tokens, currency),
-        NONE if row.requests == 0 else unit_cell(row.per_thousand_requests, currency),
-        count_cell(row.unpriced_spans),
-        count_cell(row.unknown_spans),
-    )
-
-
-def row_href(view: View, filters: Filters, keys: tuple[str, ...]) -> str:
-    """The same page, one step down; nothing for what cannot be filtered by."""
-    group = filters.group_by[0]
-    if not can_filter(group, keys[0]):
-        return ""
-    down = filters.drill(group, keys[0])
-    if not down.group_by:
-        down = replace(down, group_by=(NEXT_GROUP[group],))
-    return view.url(down, sort="", cursor="")
-
-
-def requests_href(view: View, filters: Filters, keys: tuple[str, ...]) -> str:
-    for group, key in zip(filters.group_by, keys, strict=True):
-        if not can_filter(group, key):
-            return ""
-        filters = filters.drill(group, key)
-    return view.to("requests", replace(filters, group_by=()))
-
-
-def can_filter(group: str, key: str) -> bool:
-    """An empty value is no filter, but for models, where it is a group of its own."""
-    return group in FIELDS and (bool(key) or group == "model")
-
-
 def group_choices(filters: Filters, names: tuple[str, ...]) -> list[Choice]:
     first = filters.group_by[0]
-    return [Choice(GROUP_LABELS[name], name, current=name == first) for name in names]
+    return [Choice(group_label(name), name, current=name == first) for name in names]
 
 
 def second_choices(filters: Filters, names: tuple[str, ...]) -> list[Choice]:
     first, second = (*filters.group_by, "")[:2]
     return [
-        Choice(GROUP_LABELS[name], name, current=name == second) for name in names if name != first
+        Choice(group_label(name), name, current=name == second) for name in names if name != first
     ]
 
 
-def groups_for(filters: Filters) -> tuple[str, ...]:
-    """Bill columns only for who may see bills."""
-    return tuple(name for name in GROUPS if filters.bills or name not in ("sku", "origin"))
+def groups_for(filters: Filters, user: Any) -> tuple[str, ...]:
+    """Bill columns only for who may see bills; labels that are kept of the reader's projects."""
+    usual = (name for name in GROUPS if filters.bills or name not in ("sku", "origin"))
+    labels = kept_labels.names(access.visible_projects(user))
+    return (*usual, *(f"{LABEL}{name}" for name in labels))
 
 
 def basis_choices(view: View) -> list[Choice]:
     return [
         Choice(
             BASIS_LABELS[name],
-            href=view.url(replace(view.filters, basis=name)),
+            href=view.url(replace(view.filters, basis=name), cursor=""),
             current=name == view.filters.basis,
         )
         for name in BASES
@@ -375,7 +306,7 @@ def metric_choices(view: View) -> list[Choice]:
     return [
         Choice(
             METRIC_LABELS[name],
-            href=view.url(replace(view.filters, metric=name)),
+            href=view.url(replace(view.filters, metric=name), cursor=""),
             current=name == view.filters.metric,
         )
         for name in (METRICS if has_bills else ("effective", "list"))

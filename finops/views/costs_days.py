@@ -6,7 +6,7 @@ Knows series and their groups. Refuses queries.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from finops import charts
 from finops.queries.amounts import SpendTable
@@ -23,18 +23,18 @@ def day_hrefs(
     series: Series, keys: tuple[str, ...], view: View, filters: Filters
 ) -> tuple[str, ...]:
     """The lines of a group on each day; none where a bar is an hour, or many groups."""
-    if series.step != "day" or keys == (OTHER,):
+    if series.step != "day" or keys == (OTHER,) or not series.points:
         return ()
-    found = tuple(
-        lines_href(
-            view,
-            replace(filters, start=day, end=day + timedelta(days=1), preset=""),
-            filters.group_by,
-            keys,
-        )
-        for day in series.points
-    )
-    return found if all(found) else ()
+    first, *_ = series.points
+    # One address is made, and told apart by its days: there are hundreds of bars.
+    one = replace(filters, start=first, end=first + timedelta(days=1), preset="")
+    href = lines_href(view, one, filters.group_by, keys)
+    return tuple(href.replace(_days(first), _days(day)) for day in series.points) if href else ()
+
+
+def _days(day: date) -> str:
+    """As addresses have it."""
+    return f"from={day}&to={day + timedelta(days=1)}"
 
 
 def unpriced(table: SpendTable) -> set[tuple[str, ...]]:

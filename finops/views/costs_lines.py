@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from finops.money import plain
 from finops.queries.cost_lines import EVERY_LINE, NARROWED, CostLine, CostLines, cost_lines
 from finops.queries.filters import FIELDS, Filters
+from finops.templatetags import words
 
 from .currencies import currency_context
 from .figures import Figure, count_figure, money_figure, stamped
@@ -48,7 +49,7 @@ def show(request: HttpRequest) -> HttpResponse:
         actions=[csv_action(view, "cost-lines-csv", cursor="")] if found.rows else [],
         as_of=found.as_of,
         is_sample=found.is_sample,
-        **currency_context(view, (), found.conversion),
+        **currency_context(view, found.others, found.conversion),
         figures=figures(found),
         table=lines_table(found, view),
         chosen=chosen(view),
@@ -81,12 +82,14 @@ def chosen(view: View) -> list[Choice]:
 
 
 def figures(found: CostLines) -> list[Figure]:
+    others = ", ".join(words.money(amount, code) for code, amount in found.others)
     return [
         money_figure(
             "total",
             "Total of the lines",
             found.total,
             found.currency,
+            note=f"Beside it, not added: {others}." if others else "",
             definition="The figure that these lines belong to: all of them added up.",
             **stamped(found),
         ),
@@ -134,6 +137,8 @@ def cost_of(line: CostLine, currency: str) -> Cell:
 def lines_href(view: View, filters: Filters, groups: Sequence[str], keys: Sequence[str]) -> str:
     """The lines behind one row of a table; nothing for what they cannot be narrowed by."""
     extra: dict[str, str] = {}
+    if filters.labels:
+        return ""
     for group, key in zip(groups, keys, strict=True):
         if group in FIELDS and (key or group == "model"):
             filters = filters.drill(group, key)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from finops import charts
+from finops.costing.exchange import Conversion
 from finops.queries.course import Course, CourseDay
 from finops.templatetags import words
 
@@ -74,6 +75,13 @@ def said(course: Course) -> str:
         noun = "day that is" if course.unknown_days == 1 else "days that are"
         text += f" Nothing is known of {course.unknown_days} {noun} over."
     return text
+
+
+def with_days_ahead(conversion: Conversion | None, course: Course | None) -> Conversion | None:
+    """Also the rates of what the chart expects, where it shows the month."""
+    if conversion is None or course is None or course.conversion is None:
+        return conversion
+    return replace(conversion, ahead=course.conversion.ahead)
 
 
 def month_table(course: Course) -> Table:

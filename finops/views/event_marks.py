@@ -22,5 +22,12 @@ def marks_of(filters: Filters) -> list[Mark]:
     ]
 
 
-def marked(chart: Chart, points: Sequence[date | datetime], marks: Sequence[Mark]) -> Chart:
-    return replace(chart, drawing=chart_marks.marked(chart.drawing, points, marks))
+def marked(
+    chart: Chart,
+    points: Sequence[date | datetime],
+    marks: Sequence[Mark],
+    *,
+    is_told: bool = False,
+) -> Chart:
+    drawing = chart_marks.marked(chart.drawing, points, marks, is_told=is_told)
+    return replace(chart, drawing=drawing)

@@ -13,6 +13,7 @@ from finops.queries.gpus import GpuRow, PoolRow, PoolTable, UtilizationSeries, u
 from finops.queries.gpus import pools as pools_of
 from finops.templatetags import words
 
+from .currencies import convert_choices, said
 from .event_marks import marked, marks_of
 from .figures import Chart, Figure, money_figure, point_label, stamped, unit_figure
 from .gpus_health import health_table, users_table
@@ -60,6 +61,10 @@ def show(request: HttpRequest) -> HttpResponse:
         actions=[csv_action(view, "gpus-csv")] if has_gpus else [],
         as_of=table.as_of,
         is_sample=table.is_sample,
+        converts=convert_choices(view, {pool.currency for pool in table.pools}),
+        conversion=said(view, {}, table.conversion, where="stands in its own currency")
+        if table.conversion
+        else None,
         has_charts=bool(series.lines),
         panels=[panel(pool, table, view) for pool in table.pools],
         chart=marked(utilization_chart(series), series.points, marks_of(view.filters))

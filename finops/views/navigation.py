@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from finops import access
 from finops.queries.alerts import open_count
+from finops.queries.saved_views import PLACES
 
 NAVIGATION = (
     (
@@ -64,6 +65,7 @@ NAVIGATION = (
     (
         "Settings",
         (
+            ("labels", "Labels", "labels", "finops.view_spend"),
             ("exchange-rates", "Exchange rates", "exchange", "finops.view_spend"),
             ("channels", "Channels", "channels", "finops.manage_channels"),
             ("slack-users", "Slack users", "person", ""),
@@ -82,6 +84,9 @@ FOLDED = "Settings"
 
 PARTS = {
     "cost-lines": "costs",
+    "saved-views": "costs",
+    "saved-view-new": "costs",
+    "saved-view-edit": "costs",
     "source": "sources",
     "delivery": "sources",
     "delivery-changes": "sources",
@@ -178,7 +183,10 @@ def navigation(request: HttpRequest, carried: str) -> list[NavGroup]:
             NavItem(
                 text,
                 icon,
-                f"{address(name)}?{carried}",
+                # A page asked for nothing opens with its default view.
+                address(name)
+                if name in PLACES and not request.GET
+                else f"{address(name)}?{carried}",
                 current(name, here),
                 open_count(request.user) if name == "alerts" else 0,
             )

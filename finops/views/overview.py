@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from finops import charts
 from finops.queries.amounts import SpendTable
 from finops.queries.filters import Filters
-from finops.queries.overview import MonthEnd, Overview, overview
+from finops.queries.overview import MonthEnd, Overview, added, overview
 from finops.templatetags import words
 from ingest.models.owners import UNALLOCATED
 
@@ -151,13 +151,14 @@ def month_end_figure(month_end: MonthEnd, currency: str) -> Figure:
 def unit_cost_figure(result: Overview, view: View) -> Figure:
     spend = result.spend
     per_thousand = words.rate(spend.per_thousand_requests, spend.currency)
+    counted = words.compact(spend.requests_counted)
     return unit_figure(
         "unit-cost",
         "Per 1M tokens",
         spend.per_million_tokens,
         spend.currency,
         reason="No priced tokens in this period.",
-        note=f"{per_thousand} per 1,000 requests, {words.compact(spend.requests)} requests.",
+        note=f"{per_thousand} per 1,000 requests, of {counted} that have a price.",
         href=view.to("costs", replace(view.filters, group_by=("model",))),
         definition="Priced usage divided by the tokens it was priced for, of every class: input, "
         "cache and output.",
@@ -192,22 +193,27 @@ def unpriced_figure(result: Overview, view: View) -> Figure:
 
 def idle_figure(result: Overview, view: View) -> Figure:
     definition = "Hardware that was paid for and observed, but not busy. Time without telemetry is "
-    definition += "not counted as idle."
-    # What pools cost is known by the period, which has no one rate: it stays as recorded.
-    currency = view.filters.currency
+    definition += "not counted as idle. Hours are at their own price, also those a bill covers: "
+    definition += "the spend has the bill instead."
+    currency = view.filters.shown
     pools = [pool for pool in result.pools.pools if pool.currency == currency]
     known = [pool.idle for pool in pools if pool.idle is not None]
     if not known:
         reason = "No pool has both a price and GPU telemetry in this period."
         return unknown_figure("idle", "Idle hardware", reason, definition=definition)
-    used = sum((pool.used or Decimal(0) for pool in pools), Decimal(0))
-    idle = sum(known, Decimal(0))
-    unobserved = sum((pool.unobserved or Decimal(0) for pool in pools), Decimal(0))
+    used = added(pool.used or Decimal(0) for pool in pools)
+    idle = added(known)
+    unobserved = added(pool.unobserved or Decimal(0) for pool in pools)
     note = f"{words.percent(used / (used + idle))} of observed time was busy" if used + idle else ""
     if unobserved:
         note += f"; {words.money(unobserved, currency)} was paid unobserved"
-    if view.filters.convert and view.filters.convert != currency:
-        note += f"{'; ' if note else ''}as recorded, not converted"
+    others: dict[str, Decimal] = {}
+    for pool in result.pools.pools:
+        if pool.idle is not None and pool.currency != currency:
+            others[pool.currency] = added([others.get(pool.currency, Decimal(0)), pool.idle])
+    if others:
+        beside = ", ".join(words.money(amount, code) for code, amount in sorted(others.items()))
+        note += f"{'; ' if note else ''}beside it, not added: {beside}"
     return money_figure(
         "idle",
         "Idle hardware",
@@ -254,13 +260,18 @@ def daily_chart(result: Overview, view: View) -> Chart:
 
 def near_said(result: Overview, pk: int) -> str:
     """What is known to have happened near an unexpected day; not that it is the cause."""
-    return "; ".join(near.said for near in result.near.get(pk, ()))
+    said = [near.said for near in result.near.get(pk, ())]
+    if pk in result.recorded_in:
+        said.insert(0, f"of what was recorded in {result.recorded_in[pk]}")
+    return "; ".join(said)
 
 
 def expected_days(result: Overview) -> list[charts.Expected]:
     """The forecast, where it goes on from the days shown."""
     forecast, points = result.forecast, result.series.points
-    if forecast is None or not points or forecast.as_of < points[-1] - timedelta(days=2):
+    if forecast is None or not (points and forecast.points):
+        return []
+    if forecast.as_of < points[-1] - timedelta(days=2):
         return []
     month_end = (forecast.as_of.replace(day=28) + timedelta(days=4)).replace(day=1)
     horizon = max(month_end - timedelta(days=1), forecast.as_of + LEAST_AHEAD)

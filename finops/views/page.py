@@ -21,7 +21,7 @@ from django.utils.cache import patch_vary_headers
 
 from finops import access
 from finops.queries.cursors import BadCursor
-from finops.queries.filters import FIELDS, Filters
+from finops.queries.filters import FIELDS, LABEL, Filters, label_of
 from finops.templatetags import words
 
 from .navigation import address, navigation
@@ -51,9 +51,18 @@ GROUP_LABELS = {
 }
 
 
+BY_LABEL = ("costs", "costs-csv")
+"""The pages that know the labels of requests; to others no link takes them along."""
+
+
+def group_label(group: str) -> str:
+    name = label_of(group)
+    return f"Label {name}" if name else GROUP_LABELS[group]
+
+
 def group_said(group: str) -> str:
     """Within a sentence; an abbreviation keeps its capitals."""
-    label = GROUP_LABELS[group]
+    label = group_label(group)
     return label if label.isupper() else label.lower()
 
 
@@ -126,8 +135,8 @@ class View:
     """Parameters of this page alone, such as `sort` and `tab`."""
 
     @classmethod
-    def of(cls, request: HttpRequest, *names: str) -> View:
-        filters, errors = Filters.parse(request.GET, request.user)
+    def of(cls, request: HttpRequest, *names: str, by_label: bool = False) -> View:
+        filters, errors = Filters.parse(request.GET, request.user, by_label=by_label)
         extra = {name: value for name in names if (value := clean(request.GET, name))}
         return cls(request, filters, tuple(errors), extra)
 
@@ -137,7 +146,8 @@ class View:
 
     def to(self, name: str, filters: Filters | None = None, **extra: str) -> str:
         """Another page, with these filters."""
-        return link(address(name), filters or self.filters, extra)
+        wanted = filters or self.filters
+        return link(address(name), wanted if name in BY_LABEL else wanted.unlabelled, extra)
 
     def pairs(self, filters: Filters, *without: str) -> tuple[tuple[str, str], ...]:
         """Hidden fields that keep the rest of the URL when a form changes `without`."""
@@ -181,7 +191,7 @@ def page(
     """The whole page, or only what htmx swaps into it."""
     request = view.request
     swap = bool(request.htmx) and request.htmx.target == "view"
-    carried = replace(view.filters, group_by=()).to_query()
+    carried = replace(view.filters.unlabelled, group_by=()).to_query()
     shown = [action for action in actions if action]
     response = render(
         request,
@@ -196,6 +206,8 @@ def page(
             "currencies": currencies,
             "converts": converts,
             "conversion": conversion,
+            "not_converted": bool(view.filters.convert and with_bar and not conversion),
+            "recorded_href": view.url(replace(view.filters, convert=""), cursor=""),
             "filters": view.filters,
             # Without a bar only this one of the filters is used.
             "filter_errors": [
@@ -229,7 +241,7 @@ def bar(view: View, can_compare: bool) -> Bar:
     names = {project.slug: project.name for project in visible}
     teams = sorted({project.team.name for project in visible if project.team})
     compared = replace(filters, compare=not filters.compare)
-    cleared = replace(filters, **{f"{name}s": () for name in FIELDS})
+    cleared = replace(filters, label="", labels=(), **{f"{name}s": () for name in FIELDS})
     return Bar(
         range_label=range_label(filters),
         last_day=filters.end - timedelta(days=1),
@@ -250,9 +262,9 @@ def bar(view: View, can_compare: bool) -> Bar:
         projects_label=projects_label(filters, names),
         kept_without_projects=view.pairs(filters, "f.project", "f.team", "cursor"),
         kept_without_known_on=view.pairs(filters, "known_on", "cursor"),
-        compare_href=view.url(compared) if can_compare else "",
+        compare_href=view.url(compared, cursor="") if can_compare else "",
         chips=tuple(chips(view, names)),
-        clear_href=view.url(cleared),
+        clear_href=view.url(cleared, cursor=""),
     )
 
 
@@ -282,8 +294,13 @@ def chips(view: View, names: dict[str, str]) -> Iterable[Chip]:
             shown = names.get(value, value) if name == "project" else value
             href = view.url(replace(filters, **{f"{name}s": rest}), cursor="")
             yield Chip(GROUP_LABELS[name], shown or "none given", href)
+    for value in filters.labels:
+        rest = tuple(other for other in filters.labels if other != value)
+        narrower = replace(filters, labels=rest, label=filters.label if rest else "")
+        href = view.url(narrower, cursor="")
+        yield Chip(group_label(f"{LABEL}{filters.label}"), value or "none given", href)
     if filters.known_on:
-        href = view.url(replace(filters, known_on=None))
+        href = view.url(replace(filters, known_on=None), cursor="")
         yield Chip("Bills as known on", words.day(filters.known_on), href)
 
 

@@ -222,7 +222,7 @@ def figures(row: Reconciliation, found: Reconciliations) -> list[Figure]:
     return [
         money_figure(
             "bill",
-            "Billed",
+            "On the bill",
             row.bill,
             money,
             reason=none,

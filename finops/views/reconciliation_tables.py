@@ -88,7 +88,7 @@ def overview_table(
         Column("Usage of", "provider"),
         Column("Bill", "service"),
         Column("Currency", "currency"),
-        Column("Billed", "bill", number=True),
+        Column("On the bill", "bill", number=True),
         Column("Our usage", "usage", number=True, help="Usage at the prices of the price book"),
         Column("Difference", "gap", number=True, help="The bill less our usage"),
         Column("Of the bill", "share", number=True),
@@ -172,7 +172,7 @@ def item_table(rows: Sequence[Reconciliation], limit: int | None = None) -> Tabl
         Column("How they met"),
         Column("SKUs of the bill"),
         Column("Currency"),
-        Column("Billed", number=True),
+        Column("On the bill", number=True),
         Column("Our usage", number=True),
         Column("Difference", number=True),
         *(Column(CLASS_LABELS[name], number=True, help=CLASS_HELP[name]) for name in CLASSES),
@@ -225,7 +225,7 @@ def day_table(rows: Sequence[Reconciliation]) -> Table:
     columns = (
         Column("Day"),
         Column("Currency"),
-        Column("Billed", number=True),
+        Column("On the bill", number=True),
         Column("Our usage", number=True),
         Column("Difference", number=True),
     )

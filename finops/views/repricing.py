@@ -100,6 +100,7 @@ def repricing_page(
         note=note,
         changes=change_table(plan) if plan else None,
         totals=total_table(plan) if plan else None,
+        loses=volume_said(plan.newly_unpriced) if plan else "",
         gaps=gap_table(plan) if plan and plan.gaps else None,
         address=view.url(show="1"),
         **progress_context(view),
@@ -195,7 +196,7 @@ def change_cells(change: CostChange) -> tuple[Cell, ...]:
         NONE if change.before is None else money_cell(change.before, change.currency),
         NONE if change.after is None else money_cell(change.after, change.currency),
         money_cell(change.difference, change.currency),
-        NONE if change.share is None else share_cell(change.share),
+        NONE if change.share is None or change.after is None else share_cell(change.share),
     )
 
 

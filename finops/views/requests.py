@@ -19,7 +19,8 @@ from finops.queries.traffic import LatencySeries, RequestTable, SpanPage, SpanRo
 from finops.templatetags import words
 
 from . import requests_measures, requests_servers
-from .costs import group_choices, row_href
+from .costs import group_choices
+from .costs_table import row_href
 from .event_marks import marked, marks_of
 from .figures import (
     Chart,
@@ -32,6 +33,7 @@ from .figures import (
 )
 from .page import GROUP_LABELS, Action, Choice, View, csv_action, group_said, needs, page
 from .price_explained import explained_action
+from .saved_views import menu, opened_with
 from .tables import (
     NONE,
     Cell,
@@ -70,10 +72,12 @@ ABANDONED = "Of the requests that say how they ended: the caller did not wait fo
 @needs("finops.view_requests")
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
+    if (saved := opened_with(request, "requests")) is not None:
+        return saved
     view = View.of(request, "sort", "tab", "cursor")
     filters = grouped(view.filters)
     table = traffic.request_summary(filters)
-    series = traffic.latency_series(filters, step=step(filters))
+    series = traffic.latency_series(filters, step(filters), ("latency",))
     at_once = traffic.concurrency(filters, step=step(filters))
     marks = marks_of(filters)
     tab = current_tab(view)
@@ -89,16 +93,18 @@ def show(request: HttpRequest) -> HttpResponse:
         ],
         as_of=table.as_of,
         is_sample=table.is_sample,
+        views=menu(view, "requests"),
         has_charts=True,
         figures=figures(table),
         measures=requests_measures.figures(table, at_once),
         at_once_charts=[
-            marked(chart, at_once.points, marks) for chart in requests_measures.charts_of(at_once)
+            marked(chart, at_once.points, marks, is_told=True)
+            for chart in requests_measures.charts_of(at_once)
         ],
         at_once_csv=csv_action(view, "requests-concurrency-csv"),
         servers=requests_servers.panel(view),
         latency_chart=marked(latency_chart(series), series.points, marks),
-        traffic_chart=marked(traffic_chart(series), series.points, marks),
+        traffic_chart=marked(traffic_chart(series), series.points, marks, is_told=True),
         table=request_table(table, view, filters),
         groups=group_choices(filters, traffic.GROUPS),
         kept=view.pairs(filters, "group_by", "cursor"),

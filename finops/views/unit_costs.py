@@ -10,9 +10,19 @@ from dataclasses import dataclass, replace
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from finops import access
+from finops.queries import kept_labels
 from finops.queries import unit_costs as queries
 from finops.queries.filters import Filters
-from finops.queries.unit_costs import GROUPED, GROUPS, NAMES, UNITS, Asked, UnitTable
+from finops.queries.unit_costs import (
+    GPU_UNITS,
+    GROUPS,
+    NAMES,
+    OF_LABEL,
+    UNITS,
+    Asked,
+    UnitTable,
+)
 
 from . import unit_costs_tables as tables
 from .costs import BASIS_HELP, basis_choices
@@ -36,8 +46,10 @@ from .page import (
     page,
 )
 from .tables import csv_response
+from .unit_costs_compared import comparison_table
+from .unit_costs_labels import values_table
 
-TABLES = ("units", "pools", "comparison", "what-if")
+TABLES = ("units", "pools", "comparison", "what-if", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +57,18 @@ class Page:
     view: View
     filters: Filters
     asked: Asked
+    labels: tuple[str, ...]
+    """That the reader may choose."""
 
     @classmethod
     def of(cls, request: HttpRequest, *names: str) -> Page:
         view = View.of(request, *NAMES, *names)
-        asked, errors = queries.parse(view.extra)
+        labels = kept_labels.names(access.visible_projects(request.user))
+        asked, errors = queries.parse(view.extra, labels)
         view = replace(view, errors=(*view.errors, *errors))
         fitting = tuple(name for name in view.filters.group_by if name in GROUPS)
         filters = replace(view.filters, group_by=fitting or GROUPS[:1])
-        return cls(view, filters, asked)
+        return cls(view, filters, asked, labels)
 
 
 @needs("finops.view_spend")
@@ -78,10 +93,14 @@ def show(request: HttpRequest) -> HttpResponse:
         has_charts=True,
         figures=figures(table, filters),
         chart=tables.trend(queries.unit_series(filters, asked)),
-        units=[Choice(UNITS[key].label, key, current=key == asked.unit) for key in seen(filters)],
+        units=[
+            Choice(UNITS[key].label, key, current=key == asked.unit) for key in seen(filters, shown)
+        ],
+        labels=[Choice(name, name, current=name == asked.label) for name in shown.labels],
+        values=values_table(filters, asked.label) if asked.label else None,
         scores=[Choice(name, name, current=name == asked.score) for name in table.scores],
         at_least=queries.said(asked.at_least),
-        kept_unit=view.pairs(view.filters, "unit", "score", "at_least"),
+        kept_unit=view.pairs(view.filters, "unit", "score", "at_least", "label"),
         table=tables.units_table(table, view, filters),
         groups=[Choice(GROUP_LABELS[name], name, current=name == first) for name in GROUPS],
         second_groups=[
@@ -92,10 +111,10 @@ def show(request: HttpRequest) -> HttpResponse:
         kept=view.pairs(filters, "group_by"),
         bases=basis_choices(view) if filters.bills else (),
         pools=tables.pools_table(table) if table.pools else None,
-        compared=tables.comparison_table(compared, asked),
+        compared=comparison_table(compared, asked),
         moved=moved,
         moved_table=tables.what_if_table(moved),
-        said=tables.what_if_said(moved, is_converted=bool(filters.convert)),
+        said=tables.what_if_said(moved),
         choices=queries.choices(filters),
         candidates=[(name, view.extra.get(name, "")) for name in queries.CANDIDATES],
         kept_candidates=view.pairs(view.filters, *queries.CANDIDATES),
@@ -111,9 +130,11 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     filters, asked = shown.filters, shown.asked
     name = shown.view.extra.get("table", TABLES[0])
     if name == "comparison":
-        made = tables.comparison_table(queries.comparison(filters, asked), asked)
+        made = comparison_table(queries.comparison(filters, asked), asked)
     elif name == "what-if":
         made = tables.what_if_table(queries.what_if(filters, asked))
+    elif name == "labels" and asked.label:
+        made = values_table(filters, asked.label)
     elif name == "pools":
         made = tables.pools_table(queries.unit_costs(filters, asked))
     else:
@@ -145,8 +166,9 @@ def figures(table: UnitTable, filters: Filters) -> list[Figure]:
             **stamped(spend),
         )
     ]
-    for key in seen(filters):
-        unit = table.total.units[key]
+    for key, unit in table.total.units.items():
+        if key in GPU_UNITS and not filters.bills:
+            continue
         made.append(
             unit_figure(
                 key,
@@ -162,6 +184,7 @@ def figures(table: UnitTable, filters: Filters) -> list[Figure]:
     return made
 
 
-def seen(filters: Filters) -> tuple[str, ...]:
+def seen(filters: Filters, shown: Page) -> tuple[str, ...]:
     """Pools belong to the organisation, and so do the costs of their hours."""
-    return tuple(UNITS) if filters.bills else GROUPED
+    left_out = (*(() if filters.bills else GPU_UNITS), *(() if shown.labels else (OF_LABEL,)))
+    return tuple(key for key in UNITS if key not in left_out)

@@ -13,12 +13,8 @@ from finops.money import plain
 from finops.queries.amounts import Spend
 from finops.queries.filters import Filters
 from finops.queries.unit_costs import (
-    FEW,
-    GROUPED,
+    GPU_UNITS,
     UNITS,
-    Asked,
-    ComparedRow,
-    Comparison,
     Outcome,
     PoolUnits,
     UnitCost,
@@ -29,7 +25,7 @@ from finops.queries.unit_costs import (
 )
 from finops.templatetags import words
 
-from .costs import can_filter
+from .costs_table import can_filter
 from .figures import Chart, point_label
 from .page import GROUP_LABELS, View, group_said
 from .tables import (
@@ -39,7 +35,6 @@ from .tables import (
     Table,
     change_cell,
     count_cell,
-    duration_cell,
     money_cell,
     share_cell,
     unit_cell,
@@ -56,6 +51,7 @@ DEFINITIONS = {
     "answer": "Cost of scored answers, the failed ones too ÷ those whose score reaches the "
     "threshold. An answer is a trace.",
     "user": "Priced usage of requests that name a user ÷ different users of a project.",
+    "label": "Priced usage of requests that have the label ÷ its different values.",
     "gpu-paid": "What pools cost ÷ GPUs × hours that were paid for.",
     "gpu-used": "What pools cost while observed ÷ the GPU-hours in which they computed.",
 }
@@ -106,7 +102,9 @@ def differs_said(spend: Spend) -> str:
 
 def trend(series: UnitSeries) -> Chart:
     unit, currency = UNITS[series.unit], series.currency
-    lines = [_curve(unit.label, [one.value for one in series.values], currency)]
+    # Of a label that is chosen, its name.
+    called = next((one.label for one in series.values if one.named), unit.label)
+    lines = [_curve(called, [one.value for one in series.values], currency)]
     if series.before:
         before = [one.value for one in series.before[: len(series.points)]]
         before += [None] * (len(series.points) - len(before))
@@ -114,7 +112,7 @@ def trend(series: UnitSeries) -> Chart:
     drawing = charts.curves(series.points, lines, _trend_said(series), currency=currency)
     columns = (
         Column("Day"),
-        Column(f"{unit.label}, {currency}", number=True),
+        Column(f"{called}, {currency}", number=True),
         Column(f"Cost, {currency}", number=True),
         Column(unit.counted.capitalize(), number=True),
         *((Column("Period before", number=True),) if series.before else ()),
@@ -140,7 +138,7 @@ def trend(series: UnitSeries) -> Chart:
                 )
             )
         )
-    title = f"{unit.label}, day by day"
+    title = f"{called}, day by day"
     return Chart("unit-cost", title, drawing, Table("unit-series", title, columns, tuple(rows)))
 
 
@@ -180,9 +178,10 @@ def units_table(table: UnitTable, view: View, filters: Filters) -> Table:
         Column("Unpriced", number=True, help="Requests that are in no amount"),
         *(
             column
-            for key in GROUPED
+            for key, unit in table.total.units.items()
+            if key not in GPU_UNITS
             for column in (
-                Column(UNITS[key].label, number=True),
+                Column(unit.label, number=True),
                 *((Column("Change", number=True),) if filters.compare else ()),
             )
         ),
@@ -223,8 +222,9 @@ def _unit_cells(row: UnitRow, table: UnitTable, filters: Filters) -> tuple[Cell,
         count_cell(row.requests),
         count_cell(row.unpriced),
     ]
-    for key in GROUPED:
-        unit = row.units[key]
+    for key, unit in row.units.items():
+        if key in GPU_UNITS:
+            continue
         note = f"of {number(unit.count)}" if unit.value is not None and unit.count else ""
         cells.append(unit_cell(unit.value, table.currency, note=note))
         if filters.compare:
@@ -270,55 +270,6 @@ def _pool_row(row: PoolUnits) -> Row:
             words_cell(why or row.used.coverage or "Nothing.", prose=True),
         )
     )
-
-
-def comparison_table(found: Comparison, asked: Asked) -> Table:
-    quality = f"Quality: {asked.score}" if asked.score else "Quality"
-    columns = (
-        Column("Kind and prompt size"),
-        Column("Model"),
-        Column("Provider"),
-        Column("Requests", number=True),
-        Column("Sample"),
-        Column(f"Per 1,000 requests, {found.currency}", number=True),
-        Column("P50", number=True),
-        Column("P95", number=True),
-        Column("Errors", number=True),
-        Column(quality, number=True, help="Mean score of the scored answers"),
-        Column("Scored answers", number=True),
-    )
-    return Table(
-        "comparison",
-        "Models on the same kind of request",
-        columns,
-        tuple(_compared_row(row, found.currency) for row in found.rows),
-        empty="No requests in this period. Choose a longer one, or drop a filter.",
-    )
-
-
-def _compared_row(row: ComparedRow, currency: str) -> Row:
-    sample = words_cell(f"few: under {FEW}", tone="quiet") if row.is_few else words_cell("enough")
-    return Row(
-        (
-            words_cell(f"{row.kind}, {row.band}"),
-            words_cell(row.model or "none given", fixed=True),
-            words_cell(row.provider or "none given"),
-            count_cell(row.requests),
-            sample,
-            unit_cell(row.price.value, currency),
-            duration_cell(row.latency.p50_ms),
-            duration_cell(row.latency.p95_ms),
-            share_cell(row.error_rate),
-            _quality_cell(row.quality),
-            count_cell(row.scored),
-        )
-    )
-
-
-def _quality_cell(quality: float | None) -> Cell:
-    if quality is None:
-        return unknown_cell()
-    return Cell(f"{quality:.3g}", f"{quality:.6f}", quality)
 
 
 def what_if_table(found: WhatIf) -> Table:
@@ -371,7 +322,7 @@ def _rests_on(one: Outcome) -> str:
     return f"Without a price of its own: {', '.join(parts)}."
 
 
-def what_if_said(found: WhatIf, *, is_converted: bool) -> str:
+def what_if_said(found: WhatIf) -> str:
     if found.book is None:
         return "There is no price book yet."
     text = (
@@ -384,7 +335,6 @@ def what_if_said(found: WhatIf, *, is_converted: bool) -> str:
             f" {words.count(found.unpriced)} more are in neither cost: they have no price in"
             f" {found.currency}, did not say what they used, or are paid by the hour."
         )
-    if is_converted:
-        # A price of today has no rate of the day that a request was made on.
-        text += " These costs are as recorded, not converted."
+    if found.conversion is not None:
+        text += " Both costs are converted at the rate of the day of each request."
     return text

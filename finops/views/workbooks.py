@@ -26,10 +26,11 @@ from django.utils import timezone
 
 from finops.actions.channels.delivery import link
 from finops.money import CONTEXT
-from finops.queries.filters import Filters
+from finops.queries.filters import LABEL, Filters
 from finops.queries.stamp import Stamped
 from finops.templatetags import words
 
+from .page import group_label
 from .tables import Cell, Table, TableFile, written
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -254,7 +255,8 @@ def _filter_notes(filters: Filters) -> Iterator[tuple[str, str]]:
     yield "Period", f"{words.days(filters)}, both days included"
     given: dict[str, list[str]] = {}
     for name, value in QueryDict(filters.to_query()).lists():
-        given.setdefault(FILTER_LABELS.get(name, name), []).extend(map(str, value))
+        label = FILTER_LABELS.get(name) or group_label(name.removeprefix("f."))
+        given.setdefault(label, []).extend(map(str, value))
     for label, values in given.items():
         yield label, ", ".join(value or "none given" for value in values)
 
@@ -262,7 +264,7 @@ def _filter_notes(filters: Filters) -> Iterator[tuple[str, str]]:
 def _other_settings(query: QueryDict) -> Iterator[tuple[str, str]]:
     """What this table alone was asked, such as its order."""
     for name, values in query.lists():
-        if name not in FILTER_LABELS and any(values):
+        if name not in FILTER_LABELS and not name.startswith(f"f.{LABEL}") and any(values):
             yield name, ", ".join(map(str, values))
 
 

@@ -201,6 +201,8 @@ def asked(call: traffic.Call) -> dict[str, str]:
         "user.id": call.user_id,
         "session.id": call.session_id,
     }
+    if call.service != traffic.BATCH_SERVICE:
+        attributes["customer"] = traffic.customer_of(int(call.user_id.rpartition("-")[2]))
     if route.is_hosted:
         attributes["breakeven.sample.served_by"] = route.served_by
     return attributes

@@ -24,7 +24,13 @@ from ingest.error_records import ErrorRecord
 from ingest.events import EventRecord
 from ingest.records import MetricRecord, SeriesKey, SpanRecord
 from optimiser.demo.gpus import GPUS
-from optimiser.demo.traffic import BATCH_MODEL, BATCH_SERVICE, calibration, token_counts
+from optimiser.demo.traffic import (
+    BATCH_MODEL,
+    BATCH_SERVICE,
+    calibration,
+    customer_of,
+    token_counts,
+)
 
 DAYS = 60
 SEED = 20261121
@@ -212,7 +218,7 @@ def _span(traffic: Traffic, midnight: datetime, number: str, values: tuple[Any, 
         cache_read_tokens=None if failed else cached,
         output_tokens=None if failed else written,
         usage_convention="" if failed else "inclusive",
-        attributes={"breakeven.sample": True},
+        attributes={"breakeven.sample": True, "customer": customer_of(user)},
     )
 
 

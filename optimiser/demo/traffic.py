@@ -89,6 +89,7 @@ BATCH_SERVICE = "nightly-batch"
 BATCH_MODEL = "fixedcost"
 """The estate's batch job: a closed loop of callers, so it has no arrivals to draw (`clients`)."""
 
+CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Wayne Foods")
 USERS = 60
 ZIPF = 1.2
 """With 60 users this gives the busiest the share ServeGen's busiest client has."""
@@ -111,6 +112,11 @@ class Call:
 
 
 @cache
+def customer_of(user: int) -> str:
+    """Whose employee a user is; made up, so that costs by customer have something to show."""
+    return CUSTOMERS[user % len(CUSTOMERS)]
+
+
 def calibration() -> dict[str, Any]:
     figures: dict[str, Any] = json.loads(Path(__file__).with_name("calibration.json").read_text())
     return figures

@@ -159,8 +159,9 @@ def test_everybody_can_follow_every_link_of_their_navigation(tab):
         assert {"/", "/costs", "/requests", "/sources", "/prices", "/settings/tokens"} <= paths
         assert ("/gpus" in paths) is (username != "cleo")
         assert ("/settings/audit" in paths) is (username in ("ben", "ada"))
-        for address in addresses:
-            assert tab.open(address).status == 200, (username, address)
+        for address in addresses:  # asked for only: all are drawn elsewhere, which takes longer
+            answer = tab.page.request.get(f"{tab.base}{address}", max_redirects=0)
+            assert answer.status == 200, (username, address)
 
 
 def test_charts_are_drawn_and_follow_the_theme(tab):
@@ -283,7 +284,7 @@ def test_settings_unfold_with_the_keyboard(tab):
     tab.page.locator("#nav summary").focus()
     tab.page.keyboard.press("Enter")
     tab.page.keyboard.press("Tab")
-    assert tab.page.evaluate("document.activeElement.textContent.trim()") == "Exchange rates"
+    assert tab.page.evaluate("document.activeElement.textContent.trim()") == "Labels"
     assert tokens.is_visible()
 
 

@@ -11,16 +11,20 @@ from zoneinfo import ZoneInfo
 import factory
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
 from finops import access
+from finops.actions import hardware_sums
 from finops.models import (
     AccessToken,
     CostDay,
     CostQuarter,
+    HardwareDay,
     LedgerEntry,
     Membership,
+    PoolDay,
     PoolQuarter,
     PriceBook,
     User,
@@ -117,6 +121,19 @@ def paid(pool, at: datetime, *, idle: str | None, covered_s: float = 900, **mode
         allocated=None if idle is None else Decimal(idle),
         currency="" if idle is None else "USD",
     )
+    hardware_by_day()
+
+
+def hardware_by_day() -> None:
+    """The days of all quarter hours, as pricing leaves them; for who wrote quarter hours itself."""
+    zone = ZoneInfo(settings.ACCOUNTING_TIME_ZONE)
+    PoolDay.objects.all().delete()
+    HardwareDay.objects.all().delete()
+    moments = PoolQuarter.objects.values_list("pool_id", "at").distinct()
+    days = {(pool, at.astimezone(zone).date()) for pool, at in moments}
+    with connection.cursor() as cursor:
+        for pool, day in sorted(days):
+            hardware_sums.write_paid(cursor, pool, [day])
 
 
 def billed(

@@ -36,6 +36,7 @@ HELD = {
     *((role, name) for role in ("analyst", "engineer", "approver", "admin")
       for name in access.READING),
     ("analyst", "manage_prices"), ("analyst", "import_bills"), ("analyst", "manage_savings"),
+    *((role, "manage_labels") for role in ("analyst", "admin")),
     *((role, "manage_events") for role in ("analyst", "engineer", "admin")),
     *((role, "handle_alerts") for role in ("analyst", "engineer", "approver")),
     *((role, "manage_alerts") for role in ("analyst", "admin")),

@@ -22,10 +22,11 @@ from django.utils import timezone
 from finops import page_urls
 from finops.actions import budget_watch
 from finops.actions.exchange import import_file
-from finops.models import Budget
+from finops.models import Budget, CostDay, LabelCostDay
+from finops.models.costs import Costs
 from finops.queries.filters import midnight, today
 from finops.queries.reconciliation import recent_months
-from ingest.models import Pool, Project
+from ingest.models import KeptLabel, Pool, Project
 from optimiser import urls
 from tests.factories.finops import booked
 from tests.finops.reading import Page, numbers_of, same_numbers, workbook_rows
@@ -58,8 +59,12 @@ WALKS = (
     Walk("/", "range=30d", ("spend?{q}", "spend/by?{q}&group_by=project",
                             "spend/by?{q}&group_by=model", "spend/series?{q}", "forecasts?{q}",
                             "gpus?{q}", "sources", "spend/month?{q}")),
+    Walk("/", "range=30d&convert=EUR", (
+        "spend?{q}", "spend/by?{q}&group_by=project", "spend/by?{q}&group_by=model",
+        "spend/series?{q}", "forecasts?{q}", "gpus?{q}", "sources", "spend/month?{q}")),
     Walk("/costs", "range=30d&group_by=project", SPEND),
     Walk("/costs", WEEK, SPEND),
+    Walk("/costs", "range=14d&group_by=user", SPEND),
     Walk("/costs", SCOPED, SPEND),
     Walk("/costs", "basis=bill&metric=list&range=last-month&group_by=sku", SPEND),
     Walk("/costs", "range=30d&basis=usage&group_by=model", SPEND, "cleo"),
@@ -74,21 +79,33 @@ WALKS = (
     Walk("/unit-costs", WEEK, UNITS),
     Walk("/unit-costs", SCOPED, UNITS),
     Walk("/unit-costs", "range=14d&group_by=model&convert=EUR", UNITS),
+    Walk("/unit-costs", "range=14d&group_by=model&convert=EUR&to1=openai:gpt-4o-mini",
+         (*UNITS, "unit-costs/what-if?{q}")),
+    Walk("/unit-costs", "range=14d&label=customer",
+         (*UNITS, "spend/by?range=14d&group_by=label:customer")),
+    Walk("/costs", "range=30d&group_by=label:customer", SPEND),
+    Walk("/costs", "range=30d&group_by=model&f.label:customer=acme&basis=usage", SPEND),
+    Walk("/settings/labels", "", ("labels", "labels/keys")),
     Walk("/costs/reconciliation", "", ("reconciliation", "source-costs")),
     Walk("/costs/reconciliation", MONTH, ("reconciliation?{q}", "source-costs?{q}")),
     Walk("/requests", WEEK, REQUESTS),
     Walk("/requests", SCOPED, REQUESTS),
     Walk("/requests/errors", "range=7d", ("errors?{q}",)),
     Walk("/gpus", "range=7d", GPUS),
+    Walk("/gpus", "range=7d&convert=EUR", ("gpus?{q}", "gpus/series?range=7d")),
     Walk("/hosts", "range=7d", ("loads?{q}",)),
     Walk("/savings", "range=30d", ("savings?{q}", "savings/entries?{q}")),
-    Walk("/savings", "range=30d&convert=EUR", ("savings?{q}", "savings/entries?range=30d")),
+    Walk("/savings", "range=30d&convert=EUR", ("savings?{q}", "savings/entries?{q}")),
     Walk("/budgets", "convert=EUR", ("budgets?convert=EUR", BUDGET)),
     Walk("/budgets", "", ("budgets", BUDGET)),
     Walk("/budgets/{budget}", "", ("budgets/{budget}", BUDGET)),
     Walk("/allocation", "range=30d", ("allocation/unallocated?{q}", "allocation-rules")),
     Walk("/allocation/unallocated", "range=30d", ("allocation/unallocated?{q}",)),
+    Walk("/allocation", "range=30d&convert=EUR",
+         ("allocation/unallocated?{q}", "allocation-rules")),
+    Walk("/allocation/unallocated", "range=30d&convert=EUR", ("allocation/unallocated?{q}",)),
     Walk("/showback", "", ("showback", "chargebacks")),
+    Walk("/showback", "convert=EUR", ("showback?convert=EUR", "chargebacks")),
     Walk("/slos", "", ("slos",)),
     Walk("/slos/proposals", "", ("slo-proposals",)),
     Walk("/alerts/watch", "", ("alerts/watch-rules",)),
@@ -166,6 +183,7 @@ NOT_WALKED = {
     "alert": "one row of the alerts, with its timeline",
     "alert-rules": LIST,
     "alert-silences": LIST,
+    "saved-views": LIST,
     "sources": LIST,
     "source": LIST,
     "delivery": LIST,
@@ -224,6 +242,10 @@ def named(db):
     chat = Project.objects.get(slug="support-chat")
     booked(chat, start, pool=Pool.objects.get())
     booked(chat, start, change_ref="77", title="Tier search", cash="12.5", billed_by="use")
+    KeptLabel.objects.create(name="customer", attributes=["customer"], since=today())
+    for cost in CostDay.objects.filter(project_id=chat.pk).exclude(currency=""):
+        told = {field.name: getattr(cost, field.name) for field in Costs._meta.fields}
+        LabelCostDay.objects.create(day=cost.day, label="customer", value="acme", **told)
     return {"budget": str(budget.pk), "month": f"{recent_months(2)[1]:%Y-%m}"}
 
 

@@ -16,7 +16,7 @@ from finops.models import (
     User,
 )
 from ingest import tokens
-from ingest.models import Project, Source
+from ingest.models import KeptLabel, Project, Source
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +85,7 @@ def test_everything_setup_did_is_in_the_audit_chain(demo):
     assert audit.verify().is_whole
     made = PriceBook.objects.count() + Budget.objects.count() + AllocationRule.objects.count()
     made += SloProposal.objects.count() + SloDecision.objects.count()
+    made += KeptLabel.objects.count()
     assert audit.verify().records == people + made
 
 

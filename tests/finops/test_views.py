@@ -25,6 +25,8 @@ READABLE = (
     "/costs?range=today&basis=usage",
     "/costs?chart=month",
     "/costs/lines?range=7d",
+    "/views",
+    "/views/new?page=requests&query=range%3D7d%26tab%3Derrors",
     "/unit-costs",
     "/unit-costs?group_by=service,model&compare=previous&unit=conversation&to1=openai:gpt-4o-mini",
     "/requests",
@@ -37,6 +39,7 @@ READABLE = (
     "/budgets",
     "/budgets?state=over&owner=asha&project=support-chat",
     "/events",
+    "/settings/labels",
     "/events?kind=incident&environment=production",
     "/alerts",
     "/alerts?state=all&kind=budget&severity=critical&project=support-chat",
@@ -142,6 +145,7 @@ def test_settings_are_folded_away_until_one_is_there(sign_in):
     [(opened, inside)] = folded.findall(client.get("/costs").text)
     assert opened == ""
     assert re.findall(r'href="(/[a-z/-]+)\?', inside) == [
+        "/settings/labels",
         "/settings/exchange-rates",
         "/settings/channels",
         "/settings/slack",
@@ -336,8 +340,10 @@ def test_bar_names_projects_and_teams_that_must_both_hold(sign_in):
 
 def test_unknown_hardware_price_is_unknown_and_not_zero(sign_in):
     from finops.models import PoolQuarter
+    from tests.factories.finops import hardware_by_day
 
     PoolQuarter.objects.update(allocated=None, used=None)
+    hardware_by_day()
     words = Page(sign_in("asha").get("/gpus?range=7d").text).words
     assert "Paid About Paid" in words
     assert "Unknown Give the pool a GPU count and its hardware a price." in words
@@ -358,9 +364,11 @@ def test_model_without_a_price_costs_something_unknown_and_not_nothing(sign_in):
 
 def test_model_of_a_pool_without_a_hardware_price_is_not_free(sign_in):
     from finops.models import PoolQuarter
+    from tests.factories.finops import hardware_by_day
 
     PoolQuarter.objects.exclude(model="").delete()
     PoolQuarter.objects.update(allocated=None, used=None)
+    hardware_by_day()
     page = Page(sign_in("asha").get("/costs?group_by=model").text)
     (row,) = [row for row in page.tables["costs"] if row[0] == "in-house-7b"]
     assert row[1] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import re
@@ -9,8 +10,10 @@ from decimal import Decimal
 
 import pytest
 
+from finops.queries import cursors
 from finops.queries.filters import today
 from finops.templatetags import words
+from finops.views import costs_table
 from tests.finops.reading import Page
 
 pytestmark = pytest.mark.usefixtures("estate", "plain_static")
@@ -83,3 +86,40 @@ def test_lines_come_page_by_page(sign_in):
     rows = client.get("/costs/lines.csv?range=60d").text.splitlines()
     assert len(seen) == len(rows) - 1
     assert client.get("/costs/lines?cursor=x").status_code == 400
+
+
+@pytest.mark.parametrize("sort", ["", "&sort=-requests", "&sort=model"])
+def test_rows_come_page_by_page_with_the_total_of_all(sign_in, monkeypatch, sort):
+    monkeypatch.setattr(costs_table, "PAGE_ROWS", 4)
+    client, asked = sign_in("asha"), f"range=60d&group_by=project,model{sort}"
+    _, *lines = csv.reader(client.get(f"/costs.csv?{asked}").text.splitlines())
+    seen, totals, href, pages = [], [], f"/costs?{asked}", []
+    while href:
+        page = Page(client.get(href).text)
+        _, *rows, total = page.tables["costs"]
+        assert len(rows) <= 4
+        seen += rows
+        totals.append(total)
+        pages.append(page)
+        own = [link for link in page.hrefs if "cursor=" in link]
+        # The next page alone: nothing else leads on from the middle of the table.
+        assert len(own) == (len(seen) < len(lines) - 1)
+        href = own[0] if own else ""
+    assert len(pages) > 2
+    assert len(seen) == len(lines) - 1
+    assert len({tuple(total) for total in totals}) == 1
+    labels = [[cell or "none given" for cell in line[:2]] for line in lines[:-1]]
+    assert [row[:2] for row in seen] == labels
+    assert f"Rows 1 to 4 of {len(seen)}" in pages[0].words
+    beyond = client.get(f"/costs?{asked}&cursor={cursors.encode(10_000)}").text
+    assert Page(beyond).tables["costs"] == pages[-1].tables["costs"]
+    assert client.get(f"/costs?{asked}&cursor=x").status_code == 400
+
+
+def test_split_that_no_bill_tells_leads_to_usage(sign_in):
+    asha = sign_in("asha")
+    pages = [
+        Page(asha.get(f"/costs?group_by=user&basis={name}").text) for name in ("book", "usage")
+    ]
+    assert ["No bill tells the user:" in page.words for page in pages] == [True, False]
+    assert any("basis=usage" in href and "group_by=user" in href for href in pages[0].hrefs)

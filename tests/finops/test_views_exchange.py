@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from finops.actions import budget_watch
 from finops.actions.exchange import import_file
-from finops.models import Audit, Budget, ExchangeRate
+from finops.models import Audit, Budget, Chargeback, ExchangeRate
 from finops.queries.filters import today
 from tests.e2e import estate
 from tests.finops.reading import Page, number_text
@@ -151,7 +151,10 @@ def test_overview_is_converted_and_says_what_is_not(sign_in, rates):
     page = Page(asha.get("/?range=30d&convert=EUR").text)
 
     assert "Converted to EUR" in page.words
-    assert "Days to come have no exchange rate" in page.words
+    expected = "What is expected: USD at 0.8, the newest rate, of"
+    assert expected in page.words
+    assert expected in Page(asha.get("/costs?range=7d&chart=month&convert=EUR").text).words
+    assert expected not in Page(asha.get("/costs?range=7d&convert=EUR").text).words
     recorded = [row[1] for row in plain.tables["top-model"][1:] if row[1]]
     euros = [row[1] for row in page.tables["top-model"][1:] if row[1]]
     assert [number_text(Decimal(one)) for one in euros] == [
@@ -188,9 +191,83 @@ def test_budgets_stand_in_another_currency_beside_their_own(sign_in, rates):
 
 def test_converted_pages_hold_nothing_a_strict_policy_refuses(sign_in, rates):
     asha = sign_in("asha")
-    for path in ("/", "/costs", "/unit-costs", "/savings", PAGE):
-        answer = asha.get(f"{path}?range=30d&convert=EUR&of=USD")
+    for path in (
+        "/", "/costs", "/costs?chart=month", "/costs/lines", "/unit-costs", "/savings", "/showback",
+        "/allocation", "/allocation/unallocated?tags=yes", "/requests", "/gpus", PAGE,
+    ):  # fmt: skip
+        mark = "&" if "?" in path else "?"
+        answer = asha.get(f"{path}{mark}range=30d&convert=EUR&of=USD")
         assert (path, answer.status_code, Page(answer.text).refused) == (path, 200, [])
+
+
+def test_page_that_converts_nothing_says_so(sign_in, rates):
+    asha = sign_in("asha")
+    for path in ("/requests", "/hosts"):
+        page = Page(asha.get(f"{path}?range=30d&convert=EUR").text)
+        assert "Not converted to EUR." in page.words, path
+        assert "Not converted" not in Page(asha.get(f"{path}?range=30d").text).words
+    assert "Not converted" not in Page(asha.get("/costs?range=30d&convert=EUR").text).words
+
+
+def test_showback_and_its_statement_are_converted_the_statement_beside_its_own(sign_in, rates):
+    import_file(history(days=70).encode(), by=None, via="command")
+    asha = sign_in("asha")
+    month = (today().replace(day=1) - DAY).strftime("%Y-%m")
+    asha.post("/showback/close", {"month": month})
+    statement = Chargeback.objects.get()
+
+    page = Page(asha.get(f"/showback?month={month}&convert=EUR").text)
+    told = asha.get(f"/api/v1/showback?month={month}&convert=EUR").json()
+    plain = Page(asha.get(f"/showback?month={month}").text).tables["showback"]
+
+    shown = page.tables["showback"]
+    at = shown[0].index("Total")
+    assert {row[at + 1] for row in shown[1:]} == {"EUR"}
+    assert sum(Decimal(row[at]) for row in shown[1:]) == Decimal("0.8") * sum(
+        Decimal(row[at]) for row in plain[1:] if row[at + 1] == "USD"
+    )
+    assert [Decimal(row["total"]) for row in told["rows"]] == [
+        Decimal(row[at]) for row in shown[1:]
+    ]
+    assert told["conversion"]["to"] == "EUR"
+    rows = csv_of(asha, f"/showback.csv?month={month}&convert=EUR")
+    assert [row[at] for row in rows[1:]] == [row[at] for row in shown[1:]]
+
+    own = Page(asha.get(f"/chargebacks/{statement.pk}?convert=EUR").text)
+    lines = own.tables["lines"]
+    assert lines[0][-3:] == ["Currency", "Counted", "Amount, EUR"]
+    assert all(Decimal(row[-1]) == Decimal(row[4]) * Decimal("0.8") for row in lines[1:])
+    assert "a statement keeps its own currency" in own.words
+    rows = csv_of(asha, f"/chargebacks/{statement.pk}.csv?convert=EUR")
+    assert [row[-1] for row in rows] == [row[-1] for row in lines]
+    answer = asha.get(f"/api/v1/chargebacks/{statement.pk}?convert=EUR").json()
+    assert [Decimal(line["converted"]["amount"]) for line in answer["lines"]] == [
+        Decimal(row[-1]) for row in lines[1:]
+    ]
+    totals = own.tables["projects"]
+    assert totals[0][-2:] == ["Counted", "Total, EUR"]
+    assert all(Decimal(row[-1]) == Decimal(row[2]) * Decimal("0.8") for row in totals[1:])
+    assert [Decimal(one["converted"]["amount"]) for one in answer["by_project"]] == [
+        Decimal(row[-1]) for row in totals[1:]
+    ]
+    assert asha.get(f"/api/v1/chargebacks/{statement.pk}?convert=XTS").status_code == 400
+
+
+def test_ledger_stands_in_another_currency_beside_its_own(sign_in, rates):
+    asha = sign_in("asha")
+    asha.post("/savings", {"on": str(today()), "amount": "16", "currency": "USD", "note": "Tests"})
+    query = "range=7d&convert=EUR"
+
+    ledger = Page(asha.get(f"/savings?{query}").text).tables["ledger"]
+    rows = csv_of(asha, f"/savings.csv?{query}&what=ledger")
+    told = asha.get(f"/api/v1/savings/entries?{query}").json()["data"]
+
+    at = ledger[0].index("Cash, EUR")
+    assert [row[at] for row in ledger[1:]] == [row[at] for row in rows[1:]]
+    [cost] = [row for row in told if row["title"] == "Tests"]
+    assert (cost["cash"], cost["currency"]) == ("16", "USD")
+    assert (cost["converted"]["cash"], cost["converted"]["rate"]) == ("12.8", "0.8")
+    assert "12.8" in {row[at] for row in rows}
 
 
 def test_currency_without_rates_is_named_and_figures_stay(sign_in):

@@ -64,6 +64,8 @@ def test_page_shows_the_difference_and_confirms_it(sign_in, newer):
     assert sum(costs) + sum(row.allocated for row in hardware) == Decimal(total[2])
     assert f"All {made.hours:,} hours are priced again." in client.get("/prices/reprice").text
     assert Audit.objects.get(action="prices.reprice").via == "page"
+    back = client.get(f"{PAGE}&show=1&version={newer.version - 1}").text
+    assert "would lose their price and be in no cost" in Page(back).words
 
 
 def test_csv_is_the_table_of_the_screen(sign_in, newer):

@@ -67,6 +67,7 @@ class Command(BaseCommand):
             entries.append(_sign_in(person.role, person.username, password))
         demo.add_budgets()
         demo.add_allocation()
+        demo.add_labels()
         demo.add_objectives()
         if signins:
             write_private(signins, entries)

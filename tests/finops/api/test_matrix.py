@@ -32,6 +32,7 @@ from finops.models import (
     PriceBook,
     PriceTerm,
     Repricing,
+    SavedView,
     Silence,
     SlackLink,
     Slo,
@@ -41,7 +42,8 @@ from finops.models import (
 )
 from finops.queries.filters import today
 from ingest import backfill
-from ingest.models import Delivery, Event, Project, Source, Span
+from ingest.labels import keep as keep_label
+from ingest.models import Delivery, Event, KeptLabel, Project, Source, Span
 from tests.factories.finops import person as somebody
 
 pytestmark = pytest.mark.usefixtures("estate")
@@ -101,6 +103,9 @@ MAY_READ = {
     "repricing": MEMBERS,
     "forecasts": EVERYBODY,
     "anomalies": EVERYBODY,
+    "labels": EVERYBODY,
+    "label": EVERYBODY,
+    "label-keys": {"asha", "ada"},
     "events": EVERYBODY,
     "event": EVERYBODY,
     "alerts": EVERYBODY,
@@ -130,6 +135,8 @@ MAY_READ = {
     "channel": {"ada"},
     "channel-messages": {"ada"},
     "channel-message": {"ada"},
+    "saved-views": EVERYBODY,
+    "saved-view": EVERYBODY,
     "savings": EVERYBODY,
     "savings-entries": EVERYBODY,
     "tokens": EVERYBODY,
@@ -149,6 +156,8 @@ MAY_WRITE = {
     ("POST", "programme-costs"): {"asha"},
     ("POST", "bill-matches"): {"asha", "ada"},
     ("DELETE", "bill-match"): {"asha", "ada"},
+    ("POST", "labels"): {"asha", "ada"},
+    ("DELETE", "label"): {"asha", "ada"},
     ("POST", "events"): {"asha", "dev", "ada"},
     ("POST", "event-end"): {"asha", "dev", "ada"},
     ("DELETE", "event"): {"asha", "dev", "ada"},
@@ -176,6 +185,9 @@ MAY_WRITE = {
     ("POST", "watch-rules"): {"asha", "ada"},
     ("PATCH", "watch-rule"): {"asha", "ada"},
     ("DELETE", "watch-rule"): {"asha", "ada"},
+    ("POST", "saved-views"): EVERYBODY,
+    ("PATCH", "saved-view"): {"asha"},
+    ("DELETE", "saved-view"): {"asha", "ada"},
     ("POST", "repricings"): {"asha"},
     ("POST", "price-update"): {"asha"},
     ("POST", "exchange-rates"): {"asha"},
@@ -208,6 +220,7 @@ BODIES = {
         '{"on": "2026-01-05", "amount": "900", "currency": "USD", "note": "Load tests"}'
     ),
 }
+BODIES |= {"labels": '{"name": "customer", "attributes": ["customer"], "since": "2026-01-01"}'}
 BODIES |= {"events": '{"kind": "release", "version": "1.4.2"}', "event-end": "{}"}
 BODIES |= {
     "bill-matches": (
@@ -273,6 +286,10 @@ BODIES |= {
     }),
     "watch-rule": '{"threshold": "2", "revision": 99}',
 }  # fmt: skip
+BODIES |= {
+    "saved-views": '{"page": "costs", "name": "By API", "query": "range=7d"}',
+    "saved-view": '{"name": "Renamed"}',
+}
 PUBLIC = {"schema"}
 """A new address without a line here fails below."""
 
@@ -299,6 +316,8 @@ def path_of(name: str) -> str:
     pk = {**deliveries, "source-test": metrics.pk, "token": "0" * 12}.get(name, source.pk)
     if name in ("event", "event-end"):
         pk = an_incident().pk
+    if name in ("label", "labels"):
+        pk = a_label().pk
     if name.startswith("alert-") or name == "alert":
         pk = an_alert().pk
     if name == "silence":
@@ -317,6 +336,13 @@ def path_of(name: str) -> str:
     if name == "watch-rules":
         # The name is free for whoever comes next.
         WatchRule.objects.filter(name="By API").delete()
+    if name == "saved-views":
+        # Each has names of their own, and the same person is asked twice.
+        SavedView.objects.filter(name="By API").delete()
+    if name == "saved-view":
+        owner = User.objects.get(username="asha")
+        view = {"owner": owner, "page": "costs", "query": "range=7d", "is_shared": True}
+        pk = SavedView.objects.get_or_create(**view, defaults={"name": "Week"})[0].pk
     if name == "watch-rule":
         pk = WatchRule.objects.filter(removed_at=None).first().pk
     message = a_message()
@@ -326,6 +352,13 @@ def path_of(name: str) -> str:
         pk=pk, token="{token}", job="{job}", kind="budget", message=message.pk, uid=uid
     )
     return found + QUERIES.get(name, "")
+
+
+def a_label() -> KeptLabel:
+    """The name that is asked for is free for whoever comes next."""
+    KeptLabel.objects.filter(name="customer").delete()
+    known = KeptLabel.objects.filter(name="feature").first()
+    return known or keep_label(None, "feature", ["feature"], date(2026, 1, 1), "asha")
 
 
 def a_match() -> BillMatch:
@@ -430,7 +463,7 @@ def an_alert() -> Alert:
 
 def a_message() -> Message:
     """In the outbox of a channel that nothing can reach."""
-    made = NewChannel(kind="webhook", name=str(uuid4()), config={"url": "http://127.0.0.1:1/hook"})
+    made = NewChannel(kind="webhook", name=str(uuid4()), config={"url": "http://bot.invalid/hook"})
     channel, _ = managing.add(made, by=None, via="command")
     notice = channels.Notice(
         str(uuid4()), "opened", "info", "Slow", "Slow.", "/", "", {}, timezone.now()
@@ -497,7 +530,7 @@ def own_token(name: str, person: str) -> str:
     if name == "bill-match":
         return addresses()[name].format(pk=a_match().pk)
     own = ("budget", "channel", "silence", "price-term", "buying-region", "allocation-rule")
-    if name in (*own, "watch-rule"):
+    if name in (*own, "watch-rule", "label"):
         return path_of(name)
     if name == "event":
         return addresses()[name].format(pk=an_incident().pk)

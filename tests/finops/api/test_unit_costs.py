@@ -56,6 +56,21 @@ def test_comparison_has_a_row_for_each_kind_size_and_model(by_token):
     keys = [(row["kind"], row["input_band"], row["model"]) for row in body["data"]]
     assert keys == [(row.kind, row.input_band, row.model) for row in found.rows]
     assert len(set(keys)) == len(keys)
+    for told, row in zip(body["data"], found.rows, strict=True):
+        for basis in ("used", "allocated") if row.hardware else ():
+            one = getattr(row.hardware, basis)
+            assert told["hardware"][basis]["value"] == (one.value and plain(one.value))
+            assert bool(told["hardware"][basis]["reason"]) == (one.value is None)
+        assert (told["hardware"] is None) == (row.hardware is None)
+    assert any(row.hardware and row.hardware.used.value for row in found.rows)
+    assert any(row.hardware is None for row in found.rows)
+
+
+def test_reader_of_one_project_is_told_no_cost_of_hardware(by_token):
+    body = by_token("cleo").get("/api/v1/unit-costs/comparison", range="30d").json()
+    told = [row["hardware"][basis] for row in body["data"] if row["hardware"]
+            for basis in ("used", "allocated")]  # fmt: skip
+    assert {(one["cost"], one["count"], one["value"]) for one in told} <= {(None, None, None)}
 
 
 @pytest.mark.parametrize(

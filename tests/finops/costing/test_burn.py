@@ -89,7 +89,7 @@ def test_few_events_wake_nobody():
 def test_budget_used_up_is_said_with_its_figures():
     judged = judge(Decimal(99), 28, 1, Counts(970, 1000), quarters((289, 0, 0)))
     assert (judged.state, judged.left) == (EXHAUSTED, Decimal(-2))
-    assert judged.why == "The error budget is used up: 30 of 1,000 were bad; 10.0 may be."
+    assert judged.why == "The error budget is used up: 30 of 1,000 were bad; 10 may be."
 
 
 @given(
