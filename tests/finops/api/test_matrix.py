@@ -1,5 +1,6 @@
 """Every endpoint × every role: who may ask, and that nobody sees what belongs to others."""
 
+import functools
 import json
 import re
 from datetime import date, timedelta
@@ -294,6 +295,7 @@ PUBLIC = {"schema"}
 """A new address without a line here fails below."""
 
 
+@functools.cache
 def addresses() -> dict[str, str]:
     """Name → path with `{pk}` and `{token}`."""
     [api] = [one for one in get_resolver().url_patterns if getattr(one, "namespace", None) == "api"]
@@ -345,11 +347,12 @@ def path_of(name: str) -> str:
         pk = SavedView.objects.get_or_create(**view, defaults={"name": "Week"})[0].pk
     if name == "watch-rule":
         pk = WatchRule.objects.filter(removed_at=None).first().pk
-    message = a_message()
-    if name.startswith("channel"):
+    address, message = addresses()[name], None
+    if name.startswith("channel") or "{message}" in address:
+        message = a_message()
         pk = message.channel_id
-    found = addresses()[name].format(
-        pk=pk, token="{token}", job="{job}", kind="budget", message=message.pk, uid=uid
+    found = address.format(
+        pk=pk, token="{token}", job="{job}", kind="budget", message=message and message.pk, uid=uid
     )
     return found + QUERIES.get(name, "")
 
