@@ -222,25 +222,19 @@ class SeriesQuarter(models.Model):
         constraints = finite_float("series_quarter", "mean", "increase")
 
 
-class GpuQuarter(models.Model):
-    """One GPU over 15 minutes; a figure is NULL when the GPU never reported it.
+class GpuSums(models.Model):
+    """What one GPU did in some time; a figure is NULL when the GPU never reported it.
 
     `throttled_s` is the time in which something held back speed that is paid for, of the
     `reasons_s` in which the GPU told what holds its clocks; the power cap is told apart, because
-    it is normal under load. Errors are those new in the quarter; remapped rows are all there are.
+    it is normal under load. Errors are those new in the time; remapped rows are all there are.
     """
 
-    pk = models.CompositePrimaryKey("pool_id", "at", "gpu_id")
     pool_id = models.IntegerField()
-    at = models.DateTimeField()
     gpu_id = models.BigIntegerField()
-    samples = models.IntegerField()
     covered_s = models.FloatField()
-    utilization_pct = models.FloatField(null=True)
     memory_used_bytes_max = models.BigIntegerField(null=True)
-    power_w = models.FloatField(null=True)
     energy_j = models.FloatField(null=True)
-    throttled_samples = models.IntegerField(default=0)
     memory_reserved_bytes_max = models.BigIntegerField(null=True)
     power_limit_w = models.FloatField(null=True)
     reasons_s = models.FloatField(null=True)
@@ -258,10 +252,24 @@ class GpuQuarter(models.Model):
     last_xid = models.IntegerField(null=True)
 
     class Meta:
+        abstract = True
+
+
+class GpuQuarter(GpuSums):
+    """One GPU over 15 minutes."""
+
+    pk = models.CompositePrimaryKey("pool_id", "at", "gpu_id")
+    at = models.DateTimeField()
+    samples = models.IntegerField()
+    utilization_pct = models.FloatField(null=True)
+    power_w = models.FloatField(null=True)
+    throttled_samples = models.IntegerField(default=0)
+
+    class Meta:
         db_table = "ingest_gpu_quarter"
 
 
-class GpuDay(models.Model):
+class GpuDay(GpuSums):
     """The `GpuQuarter` rows of an accounting day, added up; of a state, the last one told.
 
     Means are kept as what they are made of: `utilization_s` is percent × seconds, over the
@@ -269,33 +277,13 @@ class GpuDay(models.Model):
     """
 
     pk = models.CompositePrimaryKey("pool_id", "day", "gpu_id")
-    pool_id = models.IntegerField()
     day = models.DateField()
-    gpu_id = models.BigIntegerField()
     first_at = models.DateTimeField()
-    covered_s = models.FloatField()
     utilization_s = models.FloatField(null=True)
     utilization_known_s = models.FloatField(null=True)
     power_ws = models.FloatField(null=True)
     power_known_s = models.FloatField(null=True)
-    memory_used_bytes_max = models.BigIntegerField(null=True)
-    energy_j = models.FloatField(null=True)
     throttled_samples = models.BigIntegerField(default=0)
-    memory_reserved_bytes_max = models.BigIntegerField(null=True)
-    power_limit_w = models.FloatField(null=True)
-    reasons_s = models.FloatField(null=True)
-    throttled_s = models.FloatField(null=True)
-    power_cap_s = models.FloatField(null=True)
-    thermal_s = models.FloatField(null=True)
-    power_brake_s = models.FloatField(null=True)
-    lost_s = models.FloatField(null=True)
-    ecc_corrected = models.BigIntegerField(null=True)
-    ecc_uncorrected = models.BigIntegerField(null=True)
-    remapped_rows = models.BigIntegerField(null=True)
-    remap_pending = models.BooleanField(null=True)
-    remap_failed = models.BooleanField(null=True)
-    xid_errors = models.BigIntegerField(null=True)
-    last_xid = models.IntegerField(null=True)
 
     class Meta:
         db_table = "ingest_gpu_day"
