@@ -22,6 +22,6 @@ DROP FUNCTION audit_is_append_only();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("finops", "0001_initial")]
+    dependencies = [("finops", "0001_tables")]
 
     operations = [migrations.RunSQL(GUARD, UNGUARD)]

@@ -1,6 +1,6 @@
 """Service level objectives: what holds, every version there was, proposals and who decided on them.
 
-The database itself keeps four eyes: see migration 0011. An objective changes only by a version, a
+The database itself keeps four eyes: see migration 0007. An objective changes only by a version, a
 version only by a proposal that a second person approved, and none of these rows is ever rewritten.
 """
 

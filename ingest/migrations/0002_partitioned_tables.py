@@ -51,6 +51,10 @@ CREATE TABLE ingest_span (
     output_chars integer,
     attributes jsonb,
     received_at timestamptz NOT NULL,
+    raw_usage jsonb,
+    parameters_hash bytea,
+    prompt_signature bytea,
+    removable_tokens bigint,
     PRIMARY KEY (project_id, day, key),
     CONSTRAINT span_kind_known CHECK (kind IN (
         'agent', 'chain', 'embedding', 'evaluator', 'guardrail', 'inference', 'llm', 'rerank',
@@ -66,7 +70,19 @@ CREATE TABLE ingest_span (
         LEAST(latency_ms, ttft_ms) >= 0 AND GREATEST(latency_ms, ttft_ms) < 1e12),
     CONSTRAINT span_ends_after_start CHECK (ended_at >= started_at),
     CONSTRAINT span_source_cost_sane CHECK (
-        source_cost_usd >= 0 AND source_cost_usd < 1000000000000)
+        source_cost_usd >= 0 AND source_cost_usd < 1000000000000),
+    CONSTRAINT span_removable_not_negative CHECK (removable_tokens >= 0)
+) PARTITION BY RANGE (day);
+
+-- Prompts and answers, of projects that keep them.
+CREATE TABLE ingest_span_text (
+    project_id integer NOT NULL,
+    day date NOT NULL,
+    key uuid NOT NULL,
+    version bigint NOT NULL,
+    texts jsonb NOT NULL,
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, day, key)
 ) PARTITION BY RANGE (day);
 
 CREATE TABLE ingest_metric_sample (
@@ -93,13 +109,27 @@ CREATE TABLE ingest_gpu_sample (
     temperature_c double precision,
     clock_event_reasons bigint,
     ecc_uncorrected bigint,
+    memory_reserved_bytes bigint,
+    ecc_corrected bigint,
+    remapped_corrected integer,
+    remapped_uncorrected integer,
+    remap_pending boolean,
+    remap_failed boolean,
+    xid_errors integer,
+    last_xid integer,
+    process_count integer,
+    is_mig boolean,
+    is_lost boolean NOT NULL DEFAULT false,
     PRIMARY KEY (pool_id, day, gpu_id, at),
     CONSTRAINT gpu_sample_utilization_sane CHECK (utilization_pct BETWEEN 0 AND 100),
     CONSTRAINT gpu_sample_not_negative CHECK (
         LEAST(memory_used_bytes, energy_mj, ecc_uncorrected, sm_clock_mhz) >= 0),
     CONSTRAINT gpu_sample_power_sane CHECK (
         LEAST(power_w, power_limit_w) >= 0 AND GREATEST(power_w, power_limit_w) < 100000),
-    CONSTRAINT gpu_sample_temperature_sane CHECK (temperature_c BETWEEN -50 AND 500)
+    CONSTRAINT gpu_sample_temperature_sane CHECK (temperature_c BETWEEN -50 AND 500),
+    CONSTRAINT gpu_sample_health_not_negative CHECK (
+        LEAST(memory_reserved_bytes, ecc_corrected, remapped_corrected, remapped_uncorrected,
+            xid_errors, last_xid, process_count) >= 0)
 ) PARTITION BY RANGE (day);
 
 CREATE TABLE ingest_bill_line (
@@ -170,13 +200,13 @@ CREATE INDEX span_sighting_day ON ingest_span_sighting USING brin (day);
 """
 
 DROP = """
-DROP TABLE ingest_span, ingest_metric_sample, ingest_gpu_sample, ingest_bill_line;
+DROP TABLE ingest_span, ingest_span_text, ingest_metric_sample, ingest_gpu_sample, ingest_bill_line;
 DROP INDEX span_key_day, usage_parent_day, span_sighting_day;
 """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ingest", "0001_initial")]
+    dependencies = [("ingest", "0001_tables")]
 
     operations = [
         migrations.RunSQL(TABLES, DROP),

@@ -100,7 +100,7 @@ class GpuProcess(models.Model):
 
 
 class GpuSample(models.Model):
-    """The table itself is made by migrations 0002 and 0011, partitioned by `day`."""
+    """The table itself is made by migration 0002, partitioned by `day`."""
 
     pk = models.CompositePrimaryKey("pool_id", "day", "gpu_id", "at")
     pool_id = models.IntegerField()

@@ -79,7 +79,7 @@ class Span(models.Model):
 
 
 class SpanText(models.Model):
-    """Prompts and answers of projects that keep text; made by migration, partitioned by `day`."""
+    """Prompts and answers, of projects that keep text; made by migration 0002, by `day`."""
 
     pk = models.CompositePrimaryKey("project_id", "day", "key")
     project_id = models.IntegerField()

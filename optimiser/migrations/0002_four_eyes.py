@@ -143,6 +143,6 @@ ALTER TABLE optimiser_approval DROP CONSTRAINT approval_names_the_proposer;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("optimiser", "0001_initial")]
+    dependencies = [("optimiser", "0001_tables")]
 
     operations = [migrations.RunSQL(GUARD, UNGUARD)]

@@ -1,7 +1,7 @@
 """A second person decides on a proposal; what they approve holds from then on.
 
 Knows who may decide, and that a decision is about one seal. Refuses to let anybody decide on what
-they wrote, by any door; the database refuses the same by itself (migration 0011).
+they wrote, by any door; the database refuses the same by itself (migration 0007).
 """
 
 from __future__ import annotations

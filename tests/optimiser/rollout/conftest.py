@@ -88,7 +88,8 @@ def run(clock):
             if found.state in (states or ("promoted", "rolled_back", "refused", "rollback_failed")):
                 return found
             if not rollout.advance(found.pk):
-                clock.on(0.5)
+                begun = found.blocks.filter(measured_to=None, dropped_reason="")
+                clock.on(1 if begun.exclude(measured_from=None).exists() else 0.5)
         raise AssertionError(f"{found.state}: {found.reason} {found.error}")
 
     return taken
