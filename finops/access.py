@@ -331,8 +331,22 @@ class Projects:
         return teams
 
 
+def remember_projects(user: Any) -> None:
+    """While somebody only reads: a page asks for them half a dozen times."""
+    user._seen_projects = {}
+
+
 def visible_projects(user: Any, permission: str = "finops.view_spend") -> Projects:
     """Those a membership reaches; `unallocated` only for members of the organisation."""
+    seen: dict[str, Projects] | None = getattr(user, "_seen_projects", None)
+    if seen is None:
+        return _visible_projects(user, permission)
+    if permission not in seen:
+        seen[permission] = _visible_projects(user, permission)
+    return seen[permission]
+
+
+def _visible_projects(user: Any, permission: str) -> Projects:
     mine = [grant for grant in grants(user) if grant.allows(permission)]
     everything = any(grant.is_organisation for grant in mine)
     projects = Project.objects.select_related("team").order_by("name", "pk") if mine else ()

@@ -398,7 +398,8 @@ def _costs_said(points: Sequence[date | datetime], stacks: Sequence[Stack], curr
     )
     if len(stacks) > 1:
         top = max(stacks, key=_known_sum)
-        said += f" {top.label} is {words.percent(_known_sum(top) / whole)} of it."
+        part = words.percent(_known_sum(top) / whole)
+        said += f" The largest part, {part}, stands under {top.label}."
     if observed < len(points):
         said += f" Nothing is known of {len(points) - observed} of {len(points)} "
         said += "hours." if hourly else "days."

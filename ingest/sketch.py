@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
+import numpy as np
+
 ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 LN_GAMMA = math.log(GAMMA)
@@ -66,3 +68,27 @@ def merge(sketches: Iterable[tuple[Sequence[int], Sequence[int]]]) -> tuple[list
         for key, count in zip(keys, counts, strict=True):
             merged[key] = merged.get(key, 0) + count
     return sorted(merged), [merged[key] for key in sorted(merged)]
+
+
+def merge_sent(sketches: Sequence[tuple[bytes, bytes]]) -> tuple[list[int], list[int]]:
+    """`merge` of sketches whose two arrays PostgreSQL's `array_send` wrote.
+
+    To merge months in PostgreSQL takes twice as long as to send them as they are.
+    """
+    keys = np.concatenate([_sent(keys) for keys, _ in sketches]).astype(np.int64)
+    counts = np.concatenate([_sent(counts) for _, counts in sketches])
+    lowest = int(keys.min())
+    merged = np.bincount(keys - lowest, weights=counts)
+    places = np.flatnonzero(merged)
+    return (places + lowest).tolist(), merged[places].astype(np.int64).tolist()
+
+
+HEADER = 20
+"""Bytes before the elements: dimensions, has nulls, type, length, first index; four bytes each."""
+
+
+def _sent(array: bytes) -> np.ndarray:
+    """An array of integers in PostgreSQL's binary format: each has its size before it."""
+    size = int.from_bytes(array[HEADER : HEADER + 4], "big")
+    element = np.dtype([("size", ">i4"), ("value", f">i{size}")])
+    return np.frombuffer(array, element, offset=HEADER)["value"]

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from finops import access, audit
-from finops.models import LabelCostDay, User
+from finops.models import LabelCostDay, LabelCostFourWeeks, LabelCostWeek, LabelSpend, User
 from ingest import labels
 from ingest.labels import BadLabel as BadLabel
 from ingest.models import KeptLabel, Project
@@ -53,7 +53,8 @@ def remove(label: KeptLabel, *, by: User, via: str) -> None:
     with transaction.atomic():
         audit.record(by, via, "label.remove", label, _told(label))
         owners = labels.remove(label)
-        LabelCostDay.objects.filter(label=label.name, project_id__in=owners).delete()
+        for costs in (LabelCostDay, LabelCostWeek, LabelCostFourWeeks, LabelSpend):
+            costs.objects.filter(label=label.name, project_id__in=owners).delete()
 
 
 def _told(label: KeptLabel) -> dict[str, Any]:

@@ -101,11 +101,14 @@ def _price_day(project: int, day: date, summed: int) -> bool:
             return False  # its hours come first; it stays due
         cards = cards_of(project, day)
         users = priced_shares(project, day, _users(project, day), cards)
+        # In the order in which those of one model are looked for.
+        users.sort(key=lambda share: share.group[3])
         copied = (_copied(day, (share.who,), project, share) for share in users)
         _write(cursor, project, day, "finops_usercostday", ("user_id",), copied)
         user_sums.write(cursor, project, day)
         values = list(_labels(project, day, cards))  # nothing can be read during a COPY
         _write(cursor, project, day, "finops_labelcostday", ("label", "value"), values)
+        user_sums.write_labels(cursor, project, day)
         PricedUserDay.objects.update_or_create(
             project_id=project,
             day=day,

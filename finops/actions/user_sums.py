@@ -1,50 +1,64 @@
-"""What users cost, summed for questions about all of them: who is dearest, how many there were.
+"""What users and values of labels cost, summed for questions about all of them: which are dearest,
+how many users there were.
 
-Knows `UserCostDay` of one project and day. Refuses increments: the sums of the day, and of the week
-it is in, are made anew from it. The caller holds the lock of whoever prices the project.
+Knows `UserCostDay` and `LabelCostDay` of one project and day. Refuses increments: the sums of the
+day, and of the week it is in, are made anew from it. The caller holds the lock of whoever prices
+the project.
 """
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from finops.actions.pricing import SUMS, WHOLE_OR_UNKNOWN
 from finops.models.costs import COST_DIMENSIONS
+from finops.queries.weeks import FOUR_WEEKS, WEEK, first_of_four, monday_of
 from ingest.models.fields import PAGE_BITS
 
-WEEK = timedelta(days=7)
-
-DAY = """
-DELETE FROM finops_userspend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
-INSERT INTO finops_userspend (project_id, days, first, user_id, currency, spans, cost)
-SELECT project_id, 1, day, user_id, currency,
+RANKED = """
+DELETE FROM finops_{one}spend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
+INSERT INTO finops_{one}spend (project_id, days, first, {who}, currency, {more}spans, cost)
+SELECT project_id, 1, day, {who}, currency, {more}
     spans + CASE WHEN currency <> '' AND is_first THEN priceless ELSE 0 END, cost
 FROM (
-    SELECT project_id, day, user_id, currency, sum(spans) AS spans, sum(cost)::float8 AS cost,
-        row_number() OVER (PARTITION BY user_id ORDER BY currency DESC) = 1 AS is_first,
-        coalesce(sum(sum(spans)) FILTER (WHERE currency = '') OVER (PARTITION BY user_id), 0)
+    SELECT project_id, day, {who}, currency, sum(spans) AS spans, sum(cost){cast} AS cost,
+        sum(priced_spans) AS priced_spans,
+        row_number() OVER (PARTITION BY {who} ORDER BY currency DESC) = 1 AS is_first,
+        coalesce(sum(sum(spans)) FILTER (WHERE currency = '') OVER (PARTITION BY {who}), 0)
             AS priceless
-    FROM finops_usercostday WHERE project_id = %(project)s AND day = %(day)s
-    GROUP BY project_id, day, user_id, currency
+    FROM finops_{one}costday WHERE project_id = %(project)s AND day = %(day)s
+    GROUP BY project_id, day, {who}, currency
 ) AS found WHERE currency <> '' OR is_first"""
 """Usage without an amount has no row of its own beside one with an amount: half the rows."""
 
-WHOLE_WEEK = """
-DELETE FROM finops_userspend WHERE project_id = %(project)s AND days = 7 AND first = %(monday)s;
-INSERT INTO finops_userspend (project_id, days, first, user_id, currency, spans, cost)
-SELECT project_id, 7, %(monday)s, user_id, currency, sum(spans), sum(cost)
-FROM finops_userspend WHERE project_id = %(project)s AND days = 1
-    AND first >= %(monday)s AND first < %(next)s
-GROUP BY project_id, user_id, currency"""
+RANKED_LONGER = """
+DELETE FROM finops_{one}spend
+WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
+INSERT INTO finops_{one}spend (project_id, days, first, {who}, currency, {more}spans, cost)
+SELECT project_id, {days}, %(from{days})s, {who}, currency, {sums}sum(spans), sum(cost)
+FROM finops_{one}spend WHERE project_id = %(project)s AND days = {made_of_days}
+    AND first >= %(from{days})s AND first < %(to{days})s
+GROUP BY project_id, {who}, currency"""
 
-COST_WEEK = f"""
-DELETE FROM finops_usercostweek WHERE project_id = %(project)s AND day = %(monday)s;
-INSERT INTO finops_usercostweek (project_id, day, user_id, {", ".join((*COST_DIMENSIONS, *SUMS))})
-SELECT project_id, %(monday)s, user_id, {", ".join(COST_DIMENSIONS)},
+LONGER = f"""
+DELETE FROM finops_{{one}}cost{{name}} WHERE project_id = %(project)s AND day = %(from{{days}})s;
+INSERT INTO finops_{{one}}cost{{name}}
+    (project_id, day, {{who}}, {", ".join((*COST_DIMENSIONS, *SUMS))})
+SELECT project_id, %(from{{days}})s, {{who}}, {", ".join(COST_DIMENSIONS)},
     {", ".join(f"sum({name})" for name in SUMS[:-1])}, {WHOLE_OR_UNKNOWN}
-FROM finops_usercostday WHERE project_id = %(project)s AND day >= %(monday)s AND day < %(next)s
-GROUP BY project_id, user_id, {", ".join(COST_DIMENSIONS)}"""
+FROM finops_{{one}}cost{{made_of}}
+WHERE project_id = %(project)s AND day >= %(from{{days}})s AND day < %(to{{days}})s
+GROUP BY project_id, {{who}}, {", ".join(COST_DIMENSIONS)}
+ORDER BY model, {{who}}"""
+"""In the order in which rows of one model are looked for."""
+
+PERIODS = (
+    {"name": "week", "days": 7, "made_of": "day", "made_of_days": 1},
+    {"name": "fourweeks", "days": 28, "made_of": "week", "made_of_days": 7},
+)
+"""Each is the sum of the ones before."""
 
 NUMBERS = """
 INSERT INTO finops_usernumber (project_id, user_id, number)
@@ -71,10 +85,47 @@ WHERE c.project_id = %(project)s AND c.day = %(day)s AND c.priced_spans > 0
 GROUP BY c.project_id, c.day, c.service, c.provider, c.model, c.currency, page"""
 
 
+USERS = {"one": "user", "who": "user_id", "cast": "::float8", "more": "", "sums": ""}
+LABELS = {
+    "one": "label",
+    "who": "label, value",
+    "cast": "",
+    "more": "priced_spans, ",
+    "sums": "sum(priced_spans), ",
+}
+
+
+def _narrow(names: dict[str, str]) -> list[str]:
+    made = [RANKED.format(**names)]
+    for period in PERIODS:
+        made += [text.format(**names, **period) for text in (RANKED_LONGER, LONGER)]
+    return made
+
+
+OF_USERS = (*_narrow(USERS), NUMBERS, PAGES)
+OF_LABELS = _narrow(LABELS)
+
+
 def write(cursor: Any, project: int, day: date) -> None:
     """The sums of this day, after its `UserCostDay` rows were written."""
-    monday = day - timedelta(days=day.weekday())
-    given = {"project": project, "day": day, "monday": monday, "next": monday + WEEK}
-    for statements in (DAY, WHOLE_WEEK, COST_WEEK, NUMBERS, PAGES):
+    _write(cursor, OF_USERS, project, day)
+
+
+def write_labels(cursor: Any, project: int, day: date) -> None:
+    """The same of `LabelCostDay`."""
+    _write(cursor, OF_LABELS, project, day)
+
+
+def _write(cursor: Any, made: Sequence[str], project: int, day: date) -> None:
+    monday, first = monday_of(day), first_of_four(day)
+    given = {
+        "project": project,
+        "day": day,
+        "from7": monday,
+        "to7": monday + WEEK,
+        "from28": first,
+        "to28": first + FOUR_WEEKS,
+    }
+    for statements in made:
         for statement in statements.split(";"):
             cursor.execute(statement, given)

@@ -235,7 +235,6 @@ class CostLinesShape(StampedShape):
     currency = CharField()
     total = Money(help_text="Of all lines, not of this page.")
     others = PerCurrency(help_text="Lines in other currencies, which are not listed.")
-    count = IntegerField()
     data = CostLineShape(many=True, source="rows")
     next = CharField(allow_null=True)
 
@@ -264,7 +263,10 @@ class MonthEndShape(Serializer):
 class CourseBudgetShape(Serializer):
     id = IntegerField()
     name = CharField()
-    amount = Money()
+    amount = MaybeMoney(help_text="As drawn; null when `convert` asks for what has no rate.")
+    currency = CharField(help_text="The budget's own: it counts what was recorded in it alone.")
+    recorded = Money(help_text="Its amount in that.")
+    rate = MaybeMoney(help_text="Of the day it was computed; null unless `convert` is given.")
 
 
 class CourseShape(StampedShape):

@@ -35,7 +35,16 @@ from .repricing import Repricing
 from .saved_views import SavedView
 from .slack import SlackLink, SlackLinkCode, SlackPress, SlackThread
 from .slos import Slo, SloDecision, SloEditor, SloProposal, SloStatus, SloVersion
-from .user_sums import UserCostWeek, UserNumber, UserPage, UserSpend
+from .user_sums import (
+    LabelCostFourWeeks,
+    LabelCostWeek,
+    LabelSpend,
+    UserCostFourWeeks,
+    UserCostWeek,
+    UserNumber,
+    UserPage,
+    UserSpend,
+)
 from .watch_rules import WatchRule
 
 __all__ = [
@@ -66,6 +75,9 @@ __all__ = [
     "HardwareDay",
     "HardwarePrice",
     "LabelCostDay",
+    "LabelCostFourWeeks",
+    "LabelCostWeek",
+    "LabelSpend",
     "LandedBill",
     "LandedHardware",
     "LandedHardwareDay",
@@ -98,6 +110,7 @@ __all__ = [
     "SloVersion",
     "User",
     "UserCostDay",
+    "UserCostFourWeeks",
     "UserCostWeek",
     "UserNumber",
     "UserPage",

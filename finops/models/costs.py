@@ -103,7 +103,7 @@ class UserCostDay(Costs):
 
     class Meta:
         indexes = [
-            models.Index(fields=["day"], name="user_cost_day_day"),
+            models.Index(fields=["day", "model"], name="user_cost_day_model"),
             models.Index(fields=["user_id", "day"], name="user_cost_day_user"),
         ]
         constraints = finite_decimal("user_cost_day", "cost", "list_cost")
@@ -118,7 +118,10 @@ class LabelCostDay(Costs):
     value = models.TextField()
 
     class Meta:
-        indexes = [models.Index(fields=["label", "day"], name="label_cost_day_label")]
+        indexes = [
+            models.Index(fields=["label", "day"], name="label_cost_day_label"),
+            models.Index(fields=["label", "value", "day"], name="label_cost_day_value"),
+        ]
         constraints = finite_decimal("label_cost_day", "cost", "list_cost")
 
 

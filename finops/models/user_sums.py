@@ -1,34 +1,54 @@
-"""Narrow sums of `UserCostDay`, for questions about all users of months; see `actions.user_sums`.
+"""Narrow sums of `UserCostDay` and `LabelCostDay`, for questions about all users, or values of a
+label, of months; see `actions.user_sums`.
 
-Which users are the dearest, and how many different ones there were. Recomputable from the wide
-table, and written with it.
+Which are the dearest, and how many different users there were. Recomputable from the wide tables,
+and written with them.
 """
 
 from django.db import models
 
-from ingest.models.fields import BitSet, finite_decimal
+from ingest.models.fields import BitSet, finite_decimal, money
 
 from .costs import COST_DIMENSIONS, Costs
 
 
-class UserSpend(models.Model):
-    """About what a user cost in a day, or in a week that begins on a Monday: enough to rank them.
+class Spend(models.Model):
+    """About what one cost in a day, a week from a Monday, or four weeks: enough to rank them.
 
-    Spans without an amount stand with a currency that the user has, if any. The figures of those
-    who are shown come from `UserCostDay` and `UserCostWeek`.
+    Spans without an amount stand with a currency that it has, if any. The figures of those that are
+    shown come from the costs by such periods.
     """
 
-    pk = models.CompositePrimaryKey("project_id", "days", "first", "user_id", "currency")
     project_id = models.IntegerField()
-    days = models.SmallIntegerField(help_text="1 or 7.")
+    days = models.SmallIntegerField(help_text="1, 7 or 28.")
     first = models.DateField()
-    user_id = models.TextField()
     currency = models.TextField()
     spans = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class UserSpend(Spend):
+    pk = models.CompositePrimaryKey("project_id", "days", "first", "user_id", "currency")
+    user_id = models.TextField()
     cost = models.FloatField(help_text="To compare by, not to show.")
 
     class Meta:
         indexes = [models.Index(fields=["days", "first"], name="user_spend_first")]
+
+
+class LabelSpend(Spend):
+    """There are far fewer of them, so that these are exact and say what a value costs, too."""
+
+    pk = models.CompositePrimaryKey("project_id", "days", "first", "label", "value", "currency")
+    label = models.TextField()
+    value = models.TextField()
+    priced_spans = models.BigIntegerField()
+    cost = money()
+
+    class Meta:
+        indexes = [models.Index(fields=["label", "days", "first"], name="label_spend_first")]
 
 
 class UserCostWeek(Costs):
@@ -39,8 +59,54 @@ class UserCostWeek(Costs):
     user_id = models.TextField()
 
     class Meta:
-        indexes = [models.Index(fields=["user_id", "day"], name="user_cost_week_user")]
+        indexes = [
+            models.Index(fields=["user_id", "day"], name="user_cost_week_user"),
+            models.Index(fields=["day", "model"], name="user_cost_week_model"),
+        ]
         constraints = finite_decimal("user_cost_week", "cost", "list_cost")
+
+
+class UserCostFourWeeks(Costs):
+    """`UserCostWeek` of four weeks; see `queries.weeks.first_of_four`."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "user_id", *COST_DIMENSIONS)
+    day = models.DateField(help_text="The first Monday.")
+    user_id = models.TextField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["user_id", "day"], name="user_cost_four_weeks_user"),
+            models.Index(fields=["day", "model"], name="user_cost_four_weeks_model"),
+        ]
+        constraints = finite_decimal("user_cost_four_weeks", "cost", "list_cost")
+
+
+class LabelCostWeek(Costs):
+    """`LabelCostDay` of the seven days from a Monday, for the figures of single values."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "label", "value", *COST_DIMENSIONS)
+    day = models.DateField(help_text="The Monday.")
+    label = models.TextField()
+    value = models.TextField()
+
+    class Meta:
+        indexes = [models.Index(fields=["label", "value", "day"], name="label_cost_week_value")]
+        constraints = finite_decimal("label_cost_week", "cost", "list_cost")
+
+
+class LabelCostFourWeeks(Costs):
+    """`LabelCostWeek` of four weeks; see `queries.weeks.first_of_four`."""
+
+    pk = models.CompositePrimaryKey("project_id", "day", "label", "value", *COST_DIMENSIONS)
+    day = models.DateField(help_text="The first Monday.")
+    label = models.TextField()
+    value = models.TextField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["label", "value", "day"], name="label_cost_four_weeks_value")
+        ]
+        constraints = finite_decimal("label_cost_four_weeks", "cost", "list_cost")
 
 
 class UserNumber(models.Model):

@@ -15,10 +15,9 @@ Knows tables and access. Refuses to interpret: rows leave here as sums per key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from . import book_moved
@@ -26,6 +25,7 @@ from .book_columns import (
     BILL,
     HARDWARE,
     MATCHED,
+    NO_MODELS,
     NO_VOLUMES,
     UNKNOWN_VOLUMES,
     USAGE,
@@ -41,6 +41,7 @@ from .book_columns import (
 )
 from .book_columns import COSTS as COSTS
 from .book_columns import IDLE as IDLE
+from .book_columns import NO_MODEL as NO_MODEL
 from .book_columns import NOT_ON_BILL as NOT_ON_BILL
 from .book_columns import SHARED as SHARED
 from .book_columns import UNBILLED as UNBILLED
@@ -51,7 +52,7 @@ from .book_coverage import believed as believed
 from .book_coverage import parameters as parameters
 from .book_coverage import rows as rows
 from .filters import Filters
-from .weeks import weeks_and_days
+from .weeks import periods
 
 MEASURES = (
     "cost",
@@ -74,10 +75,12 @@ MEASURES = (
 )
 
 
-CONTEXT = """
+CONTEXT = f"""
 WITH unclaimed AS MATERIALIZED (SELECT id FROM ingest_project WHERE slug = %(unclaimed)s),
 pools AS MATERIALIZED (
     SELECT DISTINCT lower(provider) AS provider FROM ingest_pool WHERE provider <> ''),
+no_models AS MATERIALIZED (
+    {NO_MODELS}),
 days_billed AS MATERIALIZED (
     SELECT * FROM unnest(%(day_provider)s::text[], %(day_from)s::date[], %(day_to)s::date[])
         AS w (provider, first, last)),
@@ -96,7 +99,7 @@ def _shared_in_scope(filters: Filters) -> str:
     return "AND (SELECT id FROM unclaimed) = ANY(%(project_ids)s)"
 
 
-def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
+def _usage(filters: Filters, keys: Sequence[str], step: str, windows: int) -> str:
     """Daily (or quarter-hourly) costs, minus the days a bill covers; of users there are days."""
     table, time_column, within = {
         "day": ("finops_costday", "c.day", "c.day >= %(start)s AND c.day < %(end)s"),
@@ -106,16 +109,17 @@ def _usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -
             "c.at >= %(start_at)s AND c.at < %(end_at)s",
         ),
     }[step or "day"]
-    for who in set(keys) & set(WHO):
-        table, column = WHO[who]
-        if _goes_by_weeks(filters, keys, step):
-            table, within = USERS_BY_WEEK, "true"
-        within += f" AND {column} = ANY(%(users)s::text[])"
-    if filters.split_label and (filters.labels or "label" in keys):
-        table, column = WHO["label"]
-        within += " AND c.label = %(label)s"
-        within += f" AND {column} = ANY(%(labels)s::text[])" if filters.labels else ""
-    counted = usage_counted(is_covered)
+    for name in _split_by(filters, keys):
+        who = WHO[name]
+        table = who.days
+        if _goes_by_periods(filters, step):
+            table, within = who.periods, "true"
+        if name in keys:
+            within += f" AND {who.key} = ANY(%(users)s::text[])"
+        if name == "label":
+            within += " AND c.label = %(label)s"
+            within += f" AND {who.key} = ANY(%(labels)s::text[])" if filters.labels else ""
+    counted = usage_counted(windows)
     cost = USAGE_COSTS.get(filters.metric, "c.cost")
     return f"""
 SELECT {keys_of(USAGE, keys, time_column if step else None)}, c.currency,
@@ -129,27 +133,21 @@ WHERE {within} {usage_in_scope(filters)}
 GROUP BY {ordinals(keys, step)}"""
 
 
-def _goes_by_weeks(filters: Filters, keys: Sequence[str], step: str) -> bool:
-    """Figures of users over a range. Of list prices rows are counted, so they stay days."""
-    return "user" in keys and not step and filters.metric not in USAGE_COSTS
+def _split_by(filters: Filters, keys: Sequence[str]) -> list[str]:
+    """Which of the splits by name are asked for: by user, or by a label or one value of it."""
+    by_label = filters.split_label and filters.labels
+    return [name for name in WHO if name in keys or (name == "label" and by_label)]
 
 
-_OF_USERS = (
-    "day, user_id, project_id, service, kind, provider, model, tier, currency, cost, spans, tokens,"
-    " priced_spans, unpriced_spans, unpriced_tokens, unknown_spans"
-)
-USERS_BY_WEEK = f"""(
-    SELECT {_OF_USERS} FROM finops_usercostweek WHERE day = ANY(%(weeks)s::date[])
-    UNION ALL SELECT {_OF_USERS} FROM finops_usercostday WHERE day = ANY(%(other_days)s::date[])
-)"""
-"""A fifth of the rows that the days have."""
+def _goes_by_periods(filters: Filters, step: str) -> bool:
+    """Figures over a range. Of list prices rows are counted, so they stay days."""
+    return not step and filters.metric not in USAGE_COSTS
 
 
-def _weeks(filters: Filters, covered: Coverage) -> dict[str, list[date]]:
-    """A week that a bill covers in part goes by days."""
+def _periods(filters: Filters, covered: Coverage) -> dict[str, list[date]]:
+    """A period that a bill covers in part goes by shorter ones."""
     edges = [edge for window in covered.days for edge in (window.start, window.end)]
-    weeks, other_days = weeks_and_days(filters.start, filters.end, edges)
-    return {"weeks": weeks, "other_days": other_days}
+    return periods(filters.start, filters.end, edges).given()
 
 
 def _unlisted(filters: Filters, counted: str) -> str:
@@ -273,7 +271,7 @@ SELECT grouping({listed}), {listed}, currency, {totals}
 FROM {source}
 GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in sets)})"""
     answers: list[list[Sum]] = [[] for _ in splits]
-    given = parameters(filters, covered) | {"users": list(users)} | _weeks(filters, covered)
+    given = parameters(filters, covered) | {"users": list(users)} | _periods(filters, covered)
     for place in range(len(keys)):
         given[f"named{place}"] = [named[place] for named in asked.named or ()]
     for mask, *row in rows(sql, given):
@@ -288,42 +286,6 @@ GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in sets)})"""
                 own = tuple(found[key] for key in split.keys)
                 answers[place].append(Sum(own, point, currency, measures))
     return answers
-
-
-@dataclass(frozen=True, slots=True)
-class DayCount:
-    """How many rows of the book a day has in one currency, and what they come to."""
-
-    day: date
-    currency: str
-    count: int
-    cost: Decimal
-
-
-def counted(
-    filters: Filters,
-    keys: tuple[str, ...],
-    telling: Sequence[str],
-    only: Mapping[str, str],
-    covered: Coverage,
-) -> list[DayCount]:
-    """The rows that `Split(keys, by_time=True)` has, where any of the measures `telling` is there.
-
-    `only` names the one value of some of the keys that is asked for.
-    """
-    listed = ", ".join([f"c{place}" for place in range(len(keys))] + ["point", "currency"])
-    chosen = [f"c{keys.index(name)} = %(only_{name})s" for name in only]
-    sql = f"""{CONTEXT}
-SELECT point, currency, count(*), coalesce(sum(cost), 0) FROM (
-    SELECT point, currency, sum(cost) AS cost
-    FROM ({" UNION ALL ".join(_parts(filters, keys, "day", covered))})
-        AS parts ({", ".join((listed, *MEASURES))})
-    WHERE {" AND ".join(chosen) or "true"}
-    GROUP BY {listed}
-    HAVING {" OR ".join(f"sum({name}) <> 0" for name in telling)}
-) AS lines GROUP BY point, currency"""
-    given = parameters(filters, covered) | {f"only_{name}": value for name, value in only.items()}
-    return [DayCount(*row) for row in rows(sql, given)]
 
 
 def _others_as_one(source: str, keys: list[str], step: str, measures: Sequence[str]) -> str:
@@ -341,10 +303,10 @@ def _others_as_one(source: str, keys: list[str], step: str, measures: Sequence[s
 
 def _parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
     if filters.labels:
-        return [_usage(filters, keys, step, is_covered=False)]  # nothing else has labels
+        return [_usage(filters, keys, step, windows=0)]  # nothing else has labels
     parts = []
     if filters.basis in ("book", "usage"):
-        parts.append(_usage(filters, keys, step, bool(covered.days)))
+        parts.append(_usage(filters, keys, step, len(covered.days)))
         parts.append(_hardware(filters, keys, step, covered.of_pools))
     if covered.edges and not set(keys) & set(WHO):
         parts.append(_usage_edges(filters, keys, step))

@@ -14,6 +14,7 @@ IDLE = "(idle)"
 SHARED = "(shared hardware)"
 UNBILLED = "(not billed)"
 NOT_ON_BILL = "(not on the bill)"
+NO_MODEL = "(credits and taxes)"
 
 USAGE = {
     "project": "c.project_id::text",
@@ -45,8 +46,10 @@ BILL = {
     "project": "(SELECT id::text FROM unclaimed)",
     "provider": "coalesce(m.usage_provider, d.provider)",
     # A bill knows no models, but what a model's provider charges for is named by its SKU; that of
-    # a pool's hardware names the hardware.
-    "model": "CASE WHEN m.usage_provider <> '' AND d.sku <> ''"
+    # a pool's hardware names the hardware, and that of a credit or a tax nothing that was used.
+    "model": "CASE WHEN (d.period_id, d.provider, d.service, d.sku) IN (SELECT * FROM no_models)"
+    f" THEN '{NO_MODEL}'"
+    " WHEN m.usage_provider <> '' AND d.sku <> ''"
     " AND lower(m.usage_provider) NOT IN (SELECT provider FROM pools) THEN d.sku"
     f" ELSE '{NOT_ON_BILL}' END",
     "service": "d.service",
@@ -60,8 +63,46 @@ BILL = {
 }
 """Each part's column for each thing that rows are grouped or filtered by; `book_moved` has more."""
 
-WHO = {"user": ("finops_usercostday", "c.user_id"), "label": ("finops_labelcostday", "c.value")}
-"""Splits of usage that are known by the day alone, and where; of a label its values are the key."""
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A split of usage that is known by the day and by longer periods alone."""
+
+    columns: tuple[str, ...]
+    """What its tables have beside those of all usage; the last one is the key."""
+    costs: str
+    """The start of the names of its tables of costs."""
+    spend: str
+    """Narrow sums to rank by."""
+
+    @property
+    def key(self) -> str:
+        return f"c.{self.columns[-1]}"
+
+    @property
+    def days(self) -> str:
+        return f"{self.costs}day"
+
+    @property
+    def periods(self) -> str:
+        """A range as blocks of four weeks, whole weeks and days: a tenth of its days' rows."""
+        listed = ", ".join((*self.columns, *_OF_ALL_USAGE))
+        tables = {"fourweeks": "four_weeks", "week": "weeks", "day": "other_days"}
+        parts = (
+            f"SELECT {listed} FROM {self.costs}{table} WHERE day = ANY(%({chosen})s::date[])"
+            for table, chosen in tables.items()
+        )
+        return f"({' UNION ALL '.join(parts)})"
+
+
+_OF_ALL_USAGE = (
+    "day", "project_id", "service", "kind", "provider", "model", "tier", "currency", "cost",
+    "spans", "tokens", "priced_spans", "unpriced_spans", "unpriced_tokens", "unknown_spans",
+)  # fmt: skip
+WHO = {
+    "user": Who(("user_id",), "finops_usercost", "finops_userspend"),
+    "label": Who(("label", "value"), "finops_labelcost", "finops_labelspend"),
+}
 
 USAGE_COSTS = {"list": "c.list_cost"}
 """Of priced usage it is known what was paid, and often what the list asks; see docs/prices.md."""
@@ -103,6 +144,15 @@ UNKNOWN_VOLUMES = """
     NULL::bigint AS unknown_spans"""
 """Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
 
+NO_MODELS = """SELECT DISTINCT c.period_id, c.provider, c.service, c.sku FROM ingest_billday c
+    WHERE c.day >= %(start)s AND c.day < %(end)s
+        AND c.charge_category IN ('Credit', 'Tax', 'Adjustment')
+        AND NOT EXISTS (SELECT FROM ingest_billday u WHERE u.period_id = c.period_id
+            AND u.provider = c.provider AND u.service = c.service AND u.sku = c.sku
+            AND u.charge_category NOT IN ('Credit', 'Tax', 'Adjustment'))"""
+"""SKUs that a bill names for nothing else. Of a SKU that also charges for use, a credit lowers what
+that cost: what rules moved is known by SKU alone, and has to keep its name on both sides."""
+
 MATCHED = """LEFT JOIN (
     -- Two providers may share one bill service; its lines then carry the first name.
     SELECT bill_provider, bill_service, min(usage_provider) AS usage_provider
@@ -129,12 +179,17 @@ def usage_in_scope(filters: Filters) -> str:
     return f"{_owned(filters)} {narrowed(USAGE, filters)}"
 
 
-def usage_counted(is_covered: bool) -> str:
-    """A day that a bill covers is on that bill."""
-    if not is_covered:
-        return "true"
-    return """NOT EXISTS (SELECT FROM days_billed w WHERE w.provider = c.provider
-        AND c.day >= w.first AND c.day < w.last)"""
+def usage_counted(windows: int) -> str:
+    """A day that a bill covers is on that bill. The windows stand in the statement one by one: each
+    row is held against them, and a subquery would take longer than all else there is to do."""
+    return (
+        " AND ".join(
+            f"NOT (c.provider = %(billed{n})s AND c.day >= %(billed{n}_from)s::date"
+            f" AND c.day < %(billed{n}_to)s::date)"
+            for n in range(windows)
+        )
+        or "true"
+    )
 
 
 def hardware_point(step: str) -> str | None:

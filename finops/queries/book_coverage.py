@@ -152,7 +152,14 @@ def parameters(filters: Filters, covered: Coverage = Coverage()) -> dict[str, An
         "edge_provider": [window.provider for window in covered.edges],
         "edge_from": [window.start for window in covered.edges],
         "edge_to": [window.end for window in covered.edges],
-    }
+        **{
+            f"billed{n}{name}": value
+            for n, window in enumerate(covered.days)
+            for name, value in (
+                ("", window.provider), ("_from", window.start), ("_to", window.end)
+            )
+        },
+    }  # fmt: skip
 
 
 def rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:

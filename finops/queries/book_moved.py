@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.models.rollups import DIMENSIONS
-
 from .book_columns import (
     BILL,
     COSTS,
@@ -29,6 +27,7 @@ from .book_columns import (
 )
 from .book_coverage import Coverage, believed
 from .filters import Filters
+from .landed_usage import NAMES, landed_usage, same
 
 MOVED_BY_RULES = "(moved by rules)"
 """The user of what a rule moved, which is not told by user."""
@@ -46,8 +45,7 @@ MOVED_USAGE = USAGE | {
 
 BOTH_SIDES = "(VALUES (1), (-1)) AS side (sign)"
 SIDE = "CASE WHEN side.sign = 1 THEN l.project_id ELSE l.sender_id END AS project_id"
-NAMES = ", ".join(f"l.{name}" for name in (*DIMENSIONS, "currency"))
-SAME = " AND ".join(f"{{other}}.{name} = l.{name}" for name in (*DIMENSIONS, "currency"))
+LANDED = landed_usage("l.day >= %(start)s AND l.day < %(end)s")
 
 
 def parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
@@ -58,20 +56,19 @@ def parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage)
     found = [_moved_bills(filters, keys, step)]
     if filters.basis == "book":
         found.append(_moved_hardware(filters, keys, step, covered.of_pools))
-        found.append(_moved_usage(filters, keys, step, bool(covered.days)))
+        found.append(_moved_usage(filters, keys, step, len(covered.days)))
         if covered.edges and not set(keys) & set(WHO):
             found.append(_moved_usage_edges(filters, keys, step))
     return found
 
 
-def _moved_usage(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
+def _moved_usage(filters: Filters, keys: Sequence[str], step: str, windows: int) -> str:
     """What rules gave of requests to a project, and took from their sender, but for what a bill
     covers. The usage itself, by which a unit is priced, stays the sender's."""
     moves = f"""(SELECT l.day, {NAMES}, l.rule_id, side.sign, {SIDE},
         side.sign * l.cost AS cost, side.sign * l.list_cost AS list_cost
-    FROM finops_landedusage l CROSS JOIN {BOTH_SIDES}
-    WHERE l.day >= %(start)s AND l.day < %(end)s)"""
-    counted = usage_counted(is_covered)
+    FROM {LANDED} AS l CROSS JOIN {BOTH_SIDES})"""
+    counted = usage_counted(windows)
     return _sums(filters, keys, "c.day" if step else None, moves, counted)
 
 
@@ -81,10 +78,9 @@ def _moved_usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
         {_share("cost")}, {_share("list_cost")}
     FROM edges w
     JOIN finops_costquarter q ON q.provider = w.provider AND q.at >= w.first AND q.at < w.last
-    JOIN finops_landedusage l ON l.sender_id = q.project_id
-        AND l.day = (q.at AT TIME ZONE %(zone)s)::date AND {SAME.format(other="q")}
-    JOIN finops_costday d ON d.project_id = q.project_id AND d.day = l.day
-        AND {SAME.format(other="d")}
+    JOIN {LANDED} AS l ON l.sender_id = q.project_id
+        AND l.day = (q.at AT TIME ZONE %(zone)s)::date AND {same("q")}
+    JOIN finops_costday d ON d.project_id = q.project_id AND d.day = l.day AND {same("d")}
     CROSS JOIN {BOTH_SIDES})"""
     return _sums(filters, keys, "c.day" if step else None, moves, "true")
 

@@ -6,13 +6,15 @@ own currency, and its state, its thresholds and its limit are of that one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from django.conf import settings
 
 from finops.costing.exchange import Conversion, Converter, times
+from finops.models import BudgetPeriod
 
 from .budgets import BudgetRow
 from .conversion import day_of, rates_into
@@ -39,8 +41,7 @@ def converted(rows: Sequence[BudgetRow], to: str) -> tuple[dict[int, Converted],
     }
     if not days:
         return {}, Conversion(to, (), ())
-    codes = {row.budget.currency for row in rows}
-    converter = Converter(rates_into(to, codes, min(days.values()), max(days.values())))
+    converter = _converter(to, {row.budget.currency for row in rows}, days.values())
     found = {}
     for row in rows:
         now, day = row.current, days.get(row.budget.pk)
@@ -54,3 +55,21 @@ def converted(rows: Sequence[BudgetRow], to: str) -> tuple[dict[int, Converted],
                 times(now.expected, rate),
             )
     return found, converter.told()
+
+
+def period_rates(periods: Iterable[BudgetPeriod], to: str) -> dict[int, Decimal]:
+    """By budget, for one period of each; those without a rate are left out."""
+    zone = settings.ACCOUNTING_TIME_ZONE
+    days = {period: day_of(period.evaluated_at, zone) for period in periods}
+    if not days:
+        return {}
+    converter = _converter(to, {period.budget.currency for period in days}, days.values())
+    found = {
+        period.budget_id: converter.rate(period.budget.currency, day)
+        for period, day in days.items()
+    }
+    return {budget: rate for budget, rate in found.items() if rate is not None}
+
+
+def _converter(to: str, currencies: Iterable[str], days: Collection[date]) -> Converter:
+    return Converter(rates_into(to, currencies, min(days), max(days)))

@@ -16,62 +16,65 @@ from typing import Any
 from ingest.labels import OTHER_VALUES
 
 from . import book, conversion
-from .amounts import minus
+from .amounts import added, minus
 from .book import EVERYTHING, Asked, Split, Sum
-from .book_columns import WHO
+from .book_columns import WHO, Who
 from .book_coverage import Coverage
 from .filters import Filters
-from .weeks import whole_weeks
+from .weeks import periods
 
 MOST_NAMED = 100
+"""Half as many where each of them is split again."""
 EVERYBODY_ELSE = "(everybody else)"
 NOBODY = ""
 """The value of requests without the label, and the user of those that name none."""
+
+WEIGHT = "(%(weights)s::float8[])[array_position(%(codes)s::text[], c.currency::text)]"
+"""What an amount counts beside others; of usage without an amount, nothing."""
 
 Key = tuple[tuple[str, ...], Any, str]
 
 
 def dearest(filters: Filters, who: str = "user") -> tuple[str, ...]:
     """The users, or values of the label asked for, that get a row of their own."""
-    _, column = WHO[who]
+    if who == "label" and filters.labels:
+        return filters.labels
+    key = WHO[who].key
     weights = {filters.currency: 1.0}
     if filters.convert:
         weights = conversion.newest_rates(filters)
     found = book.rows(
-        f"SELECT {column} FROM ({_spent(filters, who)}) AS c"
-        " LEFT JOIN unnest(%(codes)s::text[], %(weights)s::float8[]) AS w (currency, weight)"
-        " ON w.currency = c.currency"
-        " WHERE w.currency IS NOT NULL OR c.currency = ''"
-        " GROUP BY 1 ORDER BY sum(c.cost * coalesce(w.weight, 0)) DESC,"
+        f"SELECT {key} FROM ({_spent(filters, WHO[who])}) AS c"
+        " WHERE c.currency = '' OR c.currency = ANY(%(codes)s::text[])"
+        f" GROUP BY 1 ORDER BY sum(c.cost * coalesce({WEIGHT}, 0)) DESC,"
         " sum(c.spans) DESC, 1 LIMIT %(most)s",
         {
             **book.parameters(filters),
-            **dict(zip(("weeks", "rest"), whole_weeks(filters.start, filters.end), strict=True)),
+            **periods(filters.start, filters.end).given(),
             "codes": list(weights),
             "weights": list(weights.values()),
-            "most": MOST_NAMED,
+            "most": MOST_NAMED if len(filters.group_by) < 2 else (MOST_NAMED + 1) // 2,
         },
     )
     named = [user for (user,) in found]
     return tuple(dict.fromkeys(named if who == "user" else (*named, NOBODY, OTHER_VALUES)))
 
 
-def _spent(filters: Filters, who: str) -> str:
-    """Rows to rank by; of all that users did there are narrow sums, by the week and by the day."""
+def _spent(filters: Filters, who: Who) -> str:
+    """Rows to rank by; of all usage there are narrow sums."""
     scope = book.usage_in_scope(filters)
-    if who == "label" or filters.providers or filters.models or filters.services:
-        table, column = WHO[who]
-        of_label = "AND c.label = %(label)s" if who == "label" else ""
+    if len(who.columns) > 1:
+        scope += " AND c.label = %(label)s"
+    if filters.providers or filters.models or filters.services:
         # Summed first: to make floats of numerics takes longer than to add them up.
         return (
-            f"SELECT {column}, c.currency, sum(c.cost)::float8 AS cost, sum(c.spans) AS spans"
-            f" FROM {table} c WHERE c.day >= %(start)s AND c.day < %(end)s {of_label} {scope}"
-            " GROUP BY 1, 2"
+            f"SELECT {who.key}, c.currency, sum(c.cost)::float8 AS cost, sum(c.spans) AS spans"
+            f" FROM {who.periods} c WHERE true {scope} GROUP BY 1, 2"
         )
     return " UNION ALL ".join(
-        "SELECT c.user_id, c.currency, c.cost, c.spans FROM finops_userspend c"
-        f" WHERE c.days = {days} AND c.first >= %({first})s AND c.first < %({end})s {scope}"
-        for days, first, end in ((1, "start", "weeks"), (7, "weeks", "rest"), (1, "rest", "end"))
+        f"SELECT {who.key}, c.currency, c.cost::float8, c.spans FROM {who.spend} c"
+        f" WHERE c.days = {days} AND c.first = ANY(%({chosen})s::date[]) {scope}"
+        for days, chosen in ((28, "four_weeks"), (7, "weeks"), (1, "other_days"))
     )
 
 
@@ -103,17 +106,14 @@ def is_by_name(split: Split) -> bool:
 
 def _rest(split: Split, shares: Sequence[Sum], whole: Sequence[Sum]) -> list[Sum]:
     """What is in the whole and in nobody's share."""
-    told: dict[Key, list[Sum]] = {}
+    told: dict[Key, list[dict[str, Any]]] = {}
     for one in shares:
         key = (_without_user(split.keys, one.keys), one.point, one.currency)
-        told.setdefault(key, []).append(one)
+        told.setdefault(key, []).append(one.measures)
     left = []
     for one in whole:
-        parts = told.get((one.keys, one.point, one.currency), [])
-        measures = {
-            name: _less(one.measures[name], [part.measures[name] for part in parts])
-            for name in one.measures
-        }
+        parts = added(told.get((one.keys, one.point, one.currency), []))
+        measures = {name: _less(value, parts.get(name)) for name, value in one.measures.items()}
         if any(measures.values()):
             keys = iter(one.keys)
             own = tuple(EVERYBODY_ELSE if name in WHO else next(keys) for name in split.keys)
@@ -125,11 +125,6 @@ def _without_user(names: Sequence[str], values: Sequence[str]) -> tuple[str, ...
     return tuple(value for name, value in zip(names, values, strict=True) if name not in WHO)
 
 
-def _less(whole: Any, parts: Sequence[Any]) -> Any:
+def _less(whole: Any, part: Any) -> Any:
     """None where the whole is unknown."""
-    if whole is None:
-        return None
-    for part in parts:
-        if part is not None:
-            whole = minus(whole, part)
-    return whole
+    return whole if whole is None or part is None else minus(whole, part)

@@ -6,16 +6,15 @@ group: lines add up to their figure, to the last digit, because both are sums of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import reduce
+from typing import Any
 
 from . import cursors
 from .amounts import ZERO, plus
-from .book import Split, Sum, counted
-from .book_coverage import Coverage
+from .book import Split, Sum
 from .filters import Filters
 from .spend import DRAWN, NO_AMOUNT, Answers
 from .stamp import Stamped
@@ -24,6 +23,8 @@ KEYS = ("origin", "project", "provider", "service", "model", "sku", "kind", "tie
 NARROWED = ("origin", "sku", "kind", "tier")
 """What a group of the costs page may be and no filter is: a parameter of the lines alone."""
 EVERY_LINE = 1_000_000
+FEW_DAYS = 3
+"""Read at first for a page; as many again until it is full."""
 TELLING = (
     "cost",
     "usage_cost",
@@ -62,7 +63,6 @@ class CostLines(Stamped):
     """Of all lines, not of this page."""
     others: tuple[tuple[str, Decimal], ...]
     """What they come to in other currencies, whose lines are not among these."""
-    count: int
     rows: tuple[CostLine, ...]
     """Newest day first, in it the dearest."""
     next: str | None
@@ -77,83 +77,76 @@ def cost_lines(
 ) -> CostLines:
     """What the scope consists of; `narrowed` names one value of some of `NARROWED`."""
     wanted = {name: value for name, value in (narrowed or {}).items() if value}
-    first = cursors.decode(cursor, cursors.identity)[0] if cursor else 0
-    whole = Answers(filters, [Split()], asked=DRAWN)
-    if filters.convert or limit == EVERY_LINE:
-        every, others = _lines(filters, wanted)
-        found = _Page(
-            tuple(every[first : first + limit]),
-            len(every),
-            reduce(plus, (line.cost or ZERO for line in every), ZERO),
-            others,
-        )
+    day, skipped = cursors.decode(cursor, date.fromisoformat, cursors.identity) if cursor else (
+        filters.end - timedelta(days=1), 0
+    )  # fmt: skip
+    if cursor and not filters.start <= day < filters.end:
+        raise cursors.BadCursor
+    if limit == EVERY_LINE:
+        lines = _lines(filters, wanted)
     else:
-        found = _page(filters, wanted, first, limit, whole.covered)
+        lines = _newest(filters, wanted, day, skipped + limit)
+    total, others, stamp = _total(filters, wanted)
     return CostLines(
         currency=filters.shown,
-        total=found.total,
-        others=tuple(sorted(found.others.items())),
-        count=found.count,
-        rows=found.lines,
-        next=cursors.encode(first + limit) if first + limit < found.count else None,
-        **whole.stamp(),
+        total=total,
+        others=others,
+        rows=tuple(lines[skipped : skipped + limit]),
+        next=_cursor_at(lines, skipped + limit),
+        **stamp,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    lines: tuple[CostLine, ...]
-    count: int
-    total: Decimal
-    others: Mapping[str, Decimal]
+def _newest(filters: Filters, wanted: Mapping[str, str], day: date, count: int) -> list[CostLine]:
+    """The lines of this day and those before, until there are more than so many; of whole days.
 
-
-def _page(
-    filters: Filters, wanted: Mapping[str, str], first: int, limit: int, covered: Coverage
-) -> _Page:
-    """All lines are counted, and those of the days on the page are read.
-
-    Not of what is converted: there lines of several currencies become one.
+    To count the lines of months takes longer than to read those of a few days.
     """
-    total, others, days = ZERO, dict[str, Decimal](), dict[date, int]()
-    for one in counted(filters, KEYS, TELLING, wanted, covered):
-        if one.currency in (filters.shown, NO_AMOUNT):
-            total = plus(total, one.cost)
-            days[one.day] = days.get(one.day, 0) + one.count
-        else:
-            others[one.currency] = plus(others.get(one.currency, ZERO), one.cost)
-    count, skipped, shown = sum(days.values()), 0, list[date]()
-    passed = 0
-    for day in sorted(days, reverse=True):
-        if passed + days[day] <= first:
-            skipped += days[day]
-        elif passed < first + limit:
-            shown.append(day)
-        passed += days[day]
-    if not shown:
-        return _Page((), count, total, others)
-    narrow = replace(filters, start=shown[-1], end=shown[0] + timedelta(days=1), preset="")
-    lines, _ = _lines(narrow, wanted)
-    return _Page(tuple(lines[first - skipped :][:limit]), count, total, others)
+    lines, end, days = list[CostLine](), day + timedelta(days=1), FEW_DAYS
+    while end > filters.start and len(lines) <= count:
+        start = max(filters.start, end - timedelta(days=days))
+        lines += _lines(replace(filters, start=start, end=end, preset=""), wanted)
+        end, days = start, 2 * days
+    return lines
 
 
-def _lines(
+def _cursor_at(lines: Sequence[CostLine], place: int) -> str | None:
+    """Where the line at this place is: its day, and how many of the day come before it."""
+    if place >= len(lines):
+        return None
+    day = lines[place].day
+    return cursors.encode(day.isoformat(), sum(line.day == day for line in lines[:place]))
+
+
+def _total(
     filters: Filters, wanted: Mapping[str, str]
-) -> tuple[list[CostLine], dict[str, Decimal]]:
-    """In order, and what the lines in other currencies come to."""
+) -> tuple[Decimal, tuple[tuple[str, Decimal], ...], dict[str, Any]]:
+    """Of all lines; beside it what those in other currencies come to, and what it rests on."""
+    whole, split = Split(), Split(tuple(wanted))
+    answers = Answers(filters, list(dict.fromkeys((whole, split))), asked=DRAWN)
+    own = tuple(wanted.values())
+    totals: dict[str, Decimal] = {}
+    for one in answers.answers[split]:
+        if one.keys == own:
+            code = filters.shown if one.currency == NO_AMOUNT else one.currency
+            totals[code] = plus(totals.get(code, ZERO), one.measures["cost"] or ZERO)
+    total = totals.pop(filters.shown, ZERO)
+    return total, tuple(sorted(totals.items())), answers.stamp()
+
+
+def _lines(filters: Filters, wanted: Mapping[str, str]) -> list[CostLine]:
+    """In order; those in other currencies are not among them."""
     split = Split(KEYS, by_time=True)
     answers = Answers(filters, [split])
-    lines, others = [], dict[str, Decimal]()
-    for one in answers.answers[split]:
-        line = _line(answers, one)
-        if not _says_something(one) or any(line.keys[at] != wanted[at] for at in wanted):
-            continue
-        if one.currency in (filters.shown, NO_AMOUNT):
-            lines.append(line)
-        else:
-            others[one.currency] = plus(others.get(one.currency, ZERO), line.cost or ZERO)
+    lines = [
+        _line(answers, one)
+        for one in answers.answers[split]
+        if one.currency in (filters.shown, NO_AMOUNT)
+        and _says_something(one)
+        and all(one.keys[KEYS.index(name)] == value for name, value in wanted.items())
+    ]
     lines.sort(key=lambda line: (-line.day.toordinal(), -(line.cost or ZERO), *line.keys.values()))
-    return lines, others
+    return lines
 
 
 def _says_something(one: Sum) -> bool:

@@ -13,10 +13,12 @@ from decimal import Decimal
 from typing import Any
 
 from finops.costing.budget_periods import MONTHLY
+from finops.costing.exchange import times
 from finops.models import BudgetPeriod, Forecast
 from finops.money import CONTEXT
 
 from .book import Split
+from .budget_conversion import period_rates
 from .budget_figures import known_days
 from .budgets import BudgetRow
 from .budgets import budgets as visible_budgets
@@ -49,7 +51,13 @@ class BudgetLine:
 
     id: int
     name: str
-    amount: Decimal
+    amount: Decimal | None
+    """In the currency of the page; None where that is another one and there is no rate."""
+    currency: str
+    """That of the budget, which counts what was recorded in it and nothing else."""
+    recorded: Decimal
+    rate: Decimal | None = None
+    """Where it was converted: of the day on which the budget was computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +164,29 @@ def _lines(filters: Filters, user: Any, month: date) -> Iterable[BudgetLine]:
         period.budget_id: period
         for period in BudgetPeriod.objects.filter(
             budget__in=[row.budget for row in same], starts_on=month
-        ).order_by("plan")
+        )
+        .select_related("budget")
+        .order_by("plan")
     }
+    rates = period_rates(held.values(), filters.convert) if filters.convert else {}
     for row in same:
         period = held.get(row.budget.pk)
         if period is not None and period.amount is not None:
-            yield BudgetLine(row.budget.pk, row.budget.name, period.amount)
+            yield _line(row, period.amount, rates.get(row.budget.pk), filters)
+
+
+def _line(row: BudgetRow, amount: Decimal, rate: Decimal | None, filters: Filters) -> BudgetLine:
+    budget = row.budget
+    if not filters.convert:
+        return BudgetLine(budget.pk, budget.name, amount, budget.currency, amount)
+    shown = None if rate is None else times(amount, rate)
+    return BudgetLine(budget.pk, budget.name, shown, budget.currency, amount, rate)
 
 
 def _same(row: BudgetRow, filters: Filters) -> bool:
     budget = row.budget
     return (
-        not filters.convert
-        and budget.currency == filters.currency
+        (bool(filters.convert) or budget.currency == filters.currency)
         and budget.basis == filters.basis
         and filters.metric == "effective"
         and filters.known_on is None

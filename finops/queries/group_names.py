@@ -5,6 +5,7 @@ Knows the keys that stand for something. Refuses the database: names of projects
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from ingest.labels import OTHER_VALUES
@@ -32,6 +33,7 @@ LABELS = {
     book.SHARED: "Shared hardware",
     book.UNBILLED: "Not billed",
     book.NOT_ON_BILL: "Unknown to bills",
+    book.NO_MODEL: "Credits, taxes, adjustments",
     by_user.EVERYBODY_ELSE: "Everybody else",
     OTHER_VALUES: "Other values",
     book_moved.MOVED_BY_RULES: "Moved by rules",
@@ -49,3 +51,12 @@ def label(group: str, key: str, projects: dict[str, str]) -> str:
     if (name := label_of(group)) and not key:
         return f"No {name}"
     return LABELS.get(key, key) or NAMELESS.get(group, "Unknown")
+
+
+def in_one(key: tuple[str, ...], labels: Sequence[str]) -> str:
+    """The name of a row of several groups. What bills do not tell is said once, not of each."""
+    said: list[str] = []
+    for one, text in zip(key, labels, strict=True):
+        if one not in LABELS or text not in said:
+            said.append(text)
+    return " · ".join(said)

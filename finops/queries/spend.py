@@ -38,7 +38,7 @@ from .book import OTHER as OTHER
 from .book_columns import WHO
 from .book_coverage import Coverage, coverage
 from .filters import Filters, today
-from .group_names import column_of, columns_of, label
+from .group_names import column_of, columns_of, in_one, label
 from .late import late_requests
 from .stamp import SourceNote, newest, notes
 
@@ -216,9 +216,11 @@ class Answers:
     def table(self, group_by: tuple[str, ...], before: Answers | None = None) -> SpendTable:
         found = self.answers[Split(group_by)]
         chosen = self.by_key(group_by)
+        # Sums of many groups take longer to add up than to read, where the total was asked as well.
+        whole_scope = self.answers.get(Split())
+        total = added(self._chosen(whole_scope) if whole_scope is not None else chosen.values())
         # Of a period without any row nothing is known; in one with rows, no row is no cost.
         earlier = (before.by_key(group_by) or None) if before else None
-        total = added(chosen.values())
         whole = total.get("cost") or ZERO
         rows = [
             self._row(
@@ -315,7 +317,7 @@ class Answers:
         lines = [
             Line(
                 key,
-                " · ".join(self.labels(group_by, key)) or "Total",
+                in_one(key, self.labels(group_by, key)) or "Total",
                 _masked(costs[key], known),
             )
             for key in drawn

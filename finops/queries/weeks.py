@@ -1,31 +1,64 @@
-"""Which whole weeks of a range stand for their seven days, where sums by the week are kept.
+"""Which whole weeks, and blocks of four, of a range stand for their days, where such sums are kept.
 
-Knows weeks from Monday. Refuses a week of which a part is treated otherwise than the rest.
+Knows weeks from Monday. Refuses a week, or a block, of which a part is treated otherwise than the
+rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 WEEK = timedelta(days=7)
+FOUR_WEEKS = timedelta(days=28)
+A_FIRST = date(2024, 1, 1)
+"""A Monday that blocks of four weeks are counted from."""
 
 
-def whole_weeks(start: date, end: date) -> tuple[date, date]:
-    """`[first, last)` of the range's whole weeks; both are the start where it has none."""
-    first = start + timedelta(days=-start.weekday() % 7)
-    last = end - timedelta(days=end.weekday())
-    return (first, last) if first < last else (start, start)
+def monday_of(day: date) -> date:
+    return day - timedelta(days=day.weekday())
 
 
-def weeks_and_days(
-    start: date, end: date, edges: Iterable[date] = ()
-) -> tuple[list[date], list[date]]:
-    """Mondays of whole weeks that none of the edges divides, and the days that are in none."""
-    first, last = whole_weeks(start, end)
-    divided = {edge - timedelta(days=edge.weekday()) for edge in edges if edge.weekday()}
-    mondays = [first + WEEK * n for n in range((last - first).days // 7)]
-    weeks = [monday for monday in mondays if monday not in divided]
-    within = {monday + timedelta(days=n) for monday in weeks for n in range(7)}
-    every = (start + timedelta(days=n) for n in range((end - start).days))
-    return weeks, [day for day in every if day not in within]
+def first_of_four(day: date) -> date:
+    """The Monday with which the four weeks begin that this day is in."""
+    return day - (day - A_FIRST) % FOUR_WEEKS
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """A range as the fewest periods that make it up, each by its first day."""
+
+    four_weeks: list[date]
+    weeks: list[date]
+    days: list[date]
+
+    def given(self) -> dict[str, list[date]]:
+        """As the statements that read them name them."""
+        return {"four_weeks": self.four_weeks, "weeks": self.weeks, "other_days": self.days}
+
+
+def periods(start: date, end: date, edges: Iterable[date] = ()) -> Periods:
+    """Whole blocks and weeks that none of the edges divides, and the days that are in none."""
+    divided = list(edges)
+    found = Periods([], [], [])
+    day = start
+    while day < end:
+        for length, first, into in (
+            (FOUR_WEEKS, first_of_four(day), found.four_weeks),
+            (WEEK, monday_of(day), found.weeks),
+            (timedelta(days=1), day, found.days),
+        ):
+            is_whole = first == day and day + length <= end
+            if is_whole and not any(day < edge < day + length for edge in divided):
+                into.append(day)
+                day += length
+                break
+    return found
+
+
+def weeks_and_days(start: date, end: date) -> tuple[list[date], list[date]]:
+    """Where sums by the week are the longest: Mondays of whole weeks, and the days in none."""
+    found = periods(start, end)
+    weeks = [first + n * WEEK for first in found.four_weeks for n in range(4)]
+    return sorted((*weeks, *found.weeks)), found.days

@@ -7,10 +7,10 @@ has thousands of cells, and each would be interpreted anew, which took longer th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from django import template
-from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
 from .words import meter
@@ -32,6 +32,11 @@ def total_cells(line: Line) -> SafeString:
     return _joined(line, _value)
 
 
+def _escaped(text: Any) -> str:
+    """As `conditional_escape`, which also looks out for translations: half of its time."""
+    return text.__html__() if hasattr(text, "__html__") else escape(str(text))
+
+
 def _joined(line: Line, written: Any) -> SafeString:
     (head, first), *others = line
     parts = [f'<th scope="row" class="pin">{written(head, first)}</th>']
@@ -44,12 +49,10 @@ def _joined(line: Line, written: Any) -> SafeString:
 def _whole(column: Any, cell: Any) -> str:
     shown = _value(column, cell, _class(cell))
     if cell.href:
-        shown = f'<a href="{conditional_escape(cell.href)}">{shown}</a>'
+        shown = f'<a href="{_escaped(cell.href)}">{shown}</a>'
     if cell.meter is not None:
         shown = f"{meter(cell.meter, mark=cell.mark)}{shown}"
-    return (
-        f'{shown}<span class="note">{conditional_escape(cell.note)}</span>' if cell.note else shown
-    )
+    return f'{shown}<span class="note">{_escaped(cell.note)}</span>' if cell.note else shown
 
 
 def _class(cell: Any) -> str:
@@ -65,7 +68,7 @@ def _class(cell: Any) -> str:
 def _value(column: Any, cell: Any, kind: str | None = None) -> str:
     """What a person reads, with the exact value behind it."""
     kind = ("unknown" if cell.unknown else "") if kind is None else kind
-    value = conditional_escape(cell.value)
+    value = _escaped(cell.value)
     title = f' title="{value}"' if column.number and value else ""
     named = f' class="{kind}"' if kind else ""
-    return f'<data value="{value}"{title}{named}>{conditional_escape(cell.text)}</data>'
+    return f'<data value="{value}"{title}{named}>{_escaped(cell.text)}</data>'

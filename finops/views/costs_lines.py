@@ -15,7 +15,7 @@ from finops.queries.filters import FIELDS, Filters
 from finops.templatetags import words
 
 from .currencies import currency_context
-from .figures import Figure, count_figure, money_figure, stamped
+from .figures import Figure, money_figure, stamped
 from .page import GROUP_LABELS, Choice, View, csv_action, needs, page
 from .tables import (
     Cell,
@@ -55,7 +55,7 @@ def show(request: HttpRequest) -> HttpResponse:
         chosen=chosen(view),
         next_href=view.url(cursor=found.next) if found.next else "",
         first_href=view.url(cursor="") if cursor else "",
-        shown=f"{len(found.rows):,} of {found.count:,} lines on this page",
+        shown=shown(found),
     )
 
 
@@ -67,6 +67,13 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     found = cost_lines(filters, narrowed(view), limit=EVERY_LINE)
     name = f"cost-lines-{filters.start}-{filters.end}.csv"
     return csv_response(lines_table(found, view), name, filters, found)
+
+
+def shown(found: CostLines) -> str:
+    if not found.rows:
+        return ""
+    last, first = found.rows[0].day, found.rows[-1].day
+    return f"{len(found.rows):,} lines of {words.days_text(first, last + timedelta(days=1))}"
 
 
 def narrowed(view: View) -> dict[str, str]:
@@ -93,7 +100,6 @@ def figures(found: CostLines) -> list[Figure]:
             definition="The figure that these lines belong to: all of them added up.",
             **stamped(found),
         ),
-        count_figure("count", "Lines", found.count, **stamped(found)),
     ]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from finops import charts
 from finops.costing.exchange import Conversion
-from finops.queries.course import Course, CourseDay
+from finops.queries.course import BudgetLine, Course, CourseDay
 from finops.templatetags import words
 
+from .currencies import rate_said
 from .figures import Chart
 from .tables import NONE, Cell, Column, Row, Table, money_cell
 
@@ -28,7 +29,7 @@ def month_chart(course: Course) -> Chart:
         _curve(words.month(course.previous_month), [day.previous for day in course.days], course),
     ]
     styles = ["solid", "dot"]
-    for budget in course.budgets:
+    for budget in drawn(course):
         lines.append(_curve(f"Budget {budget.name}", [budget.amount] * len(course.days), course))
         styles.append("dashdot")
     ahead = [day for day in course.days if day.expected is not None]
@@ -70,11 +71,31 @@ def said(course: Course) -> str:
     elif course.end is not None:
         text += f" {course.end.reason}"
     for budget in course.budgets:
-        text += f" The budget {budget.name} is {words.money(budget.amount, course.currency)}."
+        text += f" {_budget_said(budget, course.currency)}"
     if course.unknown_days:
         noun = "day that is" if course.unknown_days == 1 else "days that are"
         text += f" Nothing is known of {course.unknown_days} {noun} over."
     return text
+
+
+def drawn(course: Course) -> list[BudgetLine]:
+    """Those whose amount is known in the currency of the chart."""
+    return [budget for budget in course.budgets if budget.amount is not None]
+
+
+def _budget_said(budget: BudgetLine, currency: str) -> str:
+    if budget.currency == currency:
+        return f"The budget {budget.name} is {words.money(budget.recorded, currency)}."
+    recorded = words.money(budget.recorded, budget.currency)
+    alone = f"it counts what was recorded in {budget.currency} alone"
+    if budget.amount is None or budget.rate is None:
+        return (
+            f"The budget {budget.name} of {recorded} is not drawn: there is no rate for the day it "
+            f"was computed, and {alone}."
+        )
+    amount = words.money(budget.amount, currency)
+    at = f"at {rate_said(budget.rate)}, the rate of the day it was computed"
+    return f"The budget {budget.name} is {amount}: {recorded} {at}; {alone}."
 
 
 def with_days_ahead(conversion: Conversion | None, course: Course | None) -> Conversion | None:
@@ -92,14 +113,14 @@ def month_table(course: Course) -> Table:
         Column("Expected", number=True),
         Column("Low", number=True),
         Column("High", number=True),
-        *(Column(f"Budget {budget.name}", number=True) for budget in course.budgets),
+        *(Column(f"Budget {budget.name}", number=True) for budget in drawn(course)),
     )
     rows = tuple(
         Row(
             (
                 Cell(str(day.number), str(day.number), day.number),
                 *(_money(amount, course.currency) for amount in _amounts(day)),
-                *(money_cell(budget.amount, course.currency) for budget in course.budgets),
+                *(money_cell(budget.amount, course.currency) for budget in drawn(course)),
             )
         )
         for day in course.days

@@ -315,6 +315,8 @@ def needs(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[.
                 raise PermissionDenied
             if "last" in request.GET:
                 return HttpResponseRedirect(half_open(request))
+            if request.method in ("GET", "HEAD"):
+                access.remember_projects(request.user)
             try:
                 return view(request, *args, **kwargs)
             except BadCursor as error:

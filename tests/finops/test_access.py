@@ -2,12 +2,14 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
 from django.test import Client
 from redis.exceptions import ConnectionError as CacheAway
 
 from finops import access
+from finops import settings as product
 from finops.access import MembershipBackend, ensure_roles, visible_projects
 from finops.models import Membership, User
 from ingest.models import Project
@@ -161,6 +163,16 @@ def test_memberships_are_read_once(chat, django_assert_num_queries):
             access.anywhere(cleo, "finops.view_audit")
 
 
+def test_page_that_only_reads_asks_for_its_projects_once(chat, django_assert_num_queries):
+    cleo = person("cleo", "viewer", project=chat)
+    access.remember_projects(cleo)
+    once = visible_projects(cleo)
+    assert once.all == (chat,)
+    with django_assert_num_queries(0):
+        assert visible_projects(cleo) is once
+    assert visible_projects(cleo, "finops.view_audit").all == ()
+
+
 # Signing in
 
 
@@ -172,10 +184,16 @@ def asha():
     return user
 
 
+def test_passwords_are_kept_by_argon2(settings):
+    """The other tests take a quicker way."""
+    settings.PASSWORD_HASHERS = product.PASSWORD_HASHERS
+    kept = make_password("correct horse battery staple")
+    assert kept.startswith("argon2$argon2id$")
+    assert check_password("correct horse battery staple", kept)
+
+
 @pytest.fixture
-def door(settings, plain_static):
-    """Fast hashing, so that only the counting is tested."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def door(plain_static):
     return Client()
 
 

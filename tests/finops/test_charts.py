@@ -84,7 +84,7 @@ def test_unknown_is_not_drawn_and_counted_as_unknown():
 
 def test_summary_names_the_largest_group_and_its_share():
     drawing = charts.stacked_costs(DAYS, [CHAT, SEARCH], "USD")
-    assert drawing.summary.endswith("Chat is 60% of it.")
+    assert drawing.summary.endswith("The largest part, 60%, stands under Chat.")
 
 
 def test_nothing_known_is_said():

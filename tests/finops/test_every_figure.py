@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
 from finops import page_urls
-from finops.actions import budget_watch
+from finops.actions import budget_watch, user_sums
 from finops.actions.exchange import import_file
 from finops.models import Budget, CostDay, LabelCostDay
 from finops.models.costs import Costs
@@ -246,6 +247,8 @@ def named(db):
     for cost in CostDay.objects.filter(project_id=chat.pk).exclude(currency=""):
         told = {field.name: getattr(cost, field.name) for field in Costs._meta.fields}
         LabelCostDay.objects.create(day=cost.day, label="customer", value="acme", **told)
+        with connection.cursor() as cursor:
+            user_sums.write_labels(cursor, chat.pk, cost.day)
     return {"budget": str(budget.pk), "month": f"{recent_months(2)[1]:%Y-%m}"}
 
 

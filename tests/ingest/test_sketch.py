@@ -59,3 +59,16 @@ def test_database_puts_values_into_the_same_buckets():
         bucket = sketch.BUCKET_SQL.format(x="v")
         cursor.execute(f"SELECT {bucket} FROM unnest(%s::float8[]) AS v", [values])
         assert [key for (key,) in cursor.fetchall()] == [sketch.bucket(v) for v in values]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", [4, 8])
+def test_arrays_as_the_database_sends_them_are_merged_alike(size):
+    sketches = [([sketch.ZERO_BUCKET, -3, 0, 700], [1, 2**31 - 1, 3, 4]), ([0, 5], [7, 1])]
+    with connection.cursor() as cursor:
+        sent = []
+        for parts in sketches:
+            cursor.execute(f"SELECT array_send(%s::int2[]), array_send(%s::int{size}[])", parts)
+            sent.append(cursor.fetchone())
+    assert sketch.merge_sent(sent) == sketch.merge(sketches)
+    assert sketch.merge_sent(sent[:1]) == sketches[0]

@@ -17,17 +17,21 @@ from finops.costing.allocating import Weights, in_one_unit
 from finops.models import BillMatch
 from finops.money import CONTEXT
 from finops.queries.book import REQUEST_KINDS
+from finops.queries.landed_usage import landed_usage
 
-USED = """(
-    SELECT day, provider, currency, project_id, cost FROM finops_costday WHERE currency <> ''
-    UNION ALL SELECT day, provider, currency, project_id, cost FROM finops_landedusage
-    UNION ALL SELECT day, provider, currency, sender_id, -cost FROM finops_landedusage
+USED = f"""(
+    SELECT day, provider, currency, project_id, cost FROM finops_costday
+    WHERE day >= %(first)s AND day <= %(last)s AND currency <> ''
+    UNION ALL SELECT l.day, l.provider, l.currency,
+        CASE WHEN side.sign = 1 THEN l.project_id ELSE l.sender_id END, side.sign * l.cost
+    FROM {landed_usage("l.day >= %(first)s AND l.day <= %(last)s")} AS l
+    CROSS JOIN (VALUES (1), (-1)) AS side (sign)
 ) AS used"""
 """Whose usage is whose after the rules over requests: a bill of it is split accordingly."""
 
 USAGE = f"""
 SELECT day, lower(provider), currency, project_id, sum(cost) FROM {USED}
-WHERE day >= %s AND day <= %s GROUP BY 1, 2, 3, 4"""
+GROUP BY 1, 2, 3, 4"""
 
 REQUESTS = """
 SELECT day, lower(provider), model, project_id, sum(spans) FROM finops_costday
@@ -52,7 +56,7 @@ class UsageWeights:
     def __init__(self, first: date, last: date) -> None:
         self.cells: dict[tuple[date, str], dict[tuple[str, int], Decimal]] = defaultdict(dict)
         self.known: dict[tuple[Any, ...], Weights] = {}
-        for day, provider, currency, project, cost in _rows(USAGE, [first, last]):
+        for day, provider, currency, project, cost in _rows(USAGE, {"first": first, "last": last}):
             self.cells[day, provider][currency, project] = cost
 
     def of(self, first: date, last: date, providers: frozenset[str], currency: str) -> Weights:
@@ -109,7 +113,7 @@ def revisions(first: date, last: date) -> dict[date, str]:
     return dict(_rows(REVISIONS, [first, last]))
 
 
-def _rows(sql: str, values: list[Any]) -> list[Any]:
+def _rows(sql: str, values: list[Any] | dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall())

@@ -224,8 +224,11 @@ def _sums(
         sums.counts = [int(value) for value in row[width:]]
         found[row[:width]] = sums
     for name in sketches:
-        for row in book.rows(_merging(name, keys, scope, width), given):
-            found[row[:width]].sketches[name].append((row[-2], row[-1]))
+        parts: dict[tuple[Any, ...], list[tuple[bytes, bytes]]] = {}
+        for row in book.rows(_parts_of(name, keys, scope), given):
+            parts.setdefault(row[:width], []).append((row[-2], row[-1]))
+        for key, sent in parts.items():
+            found[key].sketches[name].append(sketch.merge_sent(sent))
     return found
 
 
@@ -254,19 +257,11 @@ def _source(
     return f"{source} AS r WHERE {condition(filters, 'r')}", given
 
 
-def _merging(name: str, keys: str, scope: str, width: int) -> str:
-    """Buckets added up by PostgreSQL, one pair of arrays a group.
-
-    Two `unnest` side by side in the select list take half the time of one in a lateral join.
-    """
-    groups = ", ".join(f"g{place}" for place in range(width))
-    return f"""
-SELECT {groups}, array_agg(k), array_agg(n) FROM (
-    SELECT {groups}, k, sum(n)::int8 FROM (
-        SELECT {keys}, unnest(r.{name}_keys), unnest(r.{name}_counts) {scope}
-            AND r.{name}_count > 0
-    ) AS buckets ({groups}, k, n) GROUP BY {groups}, k
-) AS merged ({groups}, k, n) GROUP BY {groups}"""
+def _parts_of(name: str, keys: str, scope: str) -> str:
+    return (
+        f"SELECT {keys}, array_send(r.{name}_keys), array_send(r.{name}_counts) {scope}"
+        f" AND r.{name}_count > 0"
+    )
 
 
 def _nothing() -> _Sums:

@@ -16,7 +16,9 @@ from ingest.labels import OTHER_VALUES
 
 from .. import book, conversion
 from ..book import Split
+from ..book_columns import WHO
 from ..filters import Filters
+from ..weeks import periods
 from .sql import Found, split_rows
 from .units import OF_LABEL, UnitCost, per, unknown
 
@@ -37,15 +39,19 @@ class Values:
 
 
 VALUES = """
-SELECT c.project_id, c.provider, c.model, c.service, c.day, {cost} AS cost, c.priced_spans,
+SELECT c.*, {cost} AS cost_shown,
     c.value <> '' AS is_named, c.value = %(other)s AS is_folded,
     CASE WHEN c.value <> '' AND c.priced_spans > 0 THEN hashtextextended(c.value, 0) END AS one
-FROM finops_labelcostday c
-{join} WHERE c.label = %(label)s AND c.day >= %(start)s AND c.day < %(end)s {currency} {scope}"""
+FROM {source} c
+{join} WHERE c.label = %(label)s {within} {currency} {scope}"""
+WITHIN = "AND c.day >= %(start)s AND c.day < %(end)s"
+
+BY_PROJECT = "(SELECT *, first AS day FROM finops_labelspend WHERE days = 1)"
+"""A tenth of the rows, for whatever asks for no more than projects."""
 
 SUMS = """
     coalesce(array_agg(DISTINCT f.one) FILTER (WHERE f.one IS NOT NULL), '{}'),
-    coalesce(sum(f.cost) FILTER (WHERE f.is_named), 0),
+    coalesce(sum(f.cost_shown) FILTER (WHERE f.is_named), 0),
     coalesce(sum(f.priced_spans) FILTER (WHERE f.is_named), 0)::bigint,
     coalesce(sum(f.priced_spans) FILTER (WHERE f.is_folded), 0)::bigint,
     coalesce(sum(f.priced_spans), 0)::bigint"""
@@ -57,25 +63,41 @@ def values(
     """Per split, rows whose only value is a `Values`. `fx` are the rates, when converted."""
     given = {
         **book.parameters(filters),
+        **periods(filters.start, filters.end).given(),
         "currency": filters.currency,
         "label": label,
         "other": OTHER_VALUES,
         **fx,
     }
-    source = VALUES.format(
-        scope=book.usage_in_scope(filters),
-        cost="c.cost * fx.rate" if fx else "c.cost",
-        join=f"JOIN {conversion.joined('c')}" if fx else "",
-        currency="" if fx else "AND c.currency = %(currency)s",
-    )
-    found = split_rows(source, SUMS, splits, given)
+    sources = [_source(filters, split, bool(fx)) for split in splits]
+    answers: dict[Split, list[Found]] = {}
+    for source in dict.fromkeys(sources):
+        asked = [split for split, of in zip(splits, sources, strict=True) if of == source]
+        sql = VALUES.format(
+            source=source,
+            scope=book.usage_in_scope(filters),
+            cost="c.cost * fx.rate" if fx else "c.cost",
+            join=f"JOIN {conversion.joined('c')}" if fx else "",
+            within="" if source == WHO["label"].periods else WITHIN,
+            currency="" if fx else "AND c.currency = %(currency)s",
+        )
+        answers |= zip(asked, split_rows(sql, SUMS, asked, given), strict=True)
     return [
         [
             Found(row.keys, row.day, (Values(frozenset(row.values[0]), *row.values[1:]),))
-            for row in rows
+            for row in answers[split]
         ]
-        for rows in found
+        for split in splits
     ]
+
+
+def _source(filters: Filters, split: Split, is_converted: bool) -> str:
+    """The fewest rows that know the answer; each day has rates of its own."""
+    is_narrowed = filters.providers or filters.models or filters.services
+    if set(split.keys) <= {"project", "team"} and not is_narrowed:
+        return BY_PROJECT
+    by_day = split.by_time or is_converted
+    return WHO["label"].days if by_day else WHO["label"].periods
 
 
 def joined(left: Values, right: Values) -> Values:

@@ -8,7 +8,9 @@ import yaml
 from django.core.management import call_command
 from django.http import QueryDict
 from django.test import override_settings
+from drf_spectacular.generators import SchemaGenerator
 
+from finops.api.description import description
 from finops.models import AccessToken, Audit, User
 from finops.money import plain
 from finops.queries import gpus, spend, traffic
@@ -26,6 +28,7 @@ COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.yaml"
 def generated(tmp_path_factory):
     """Independent of whether the site runs behind TLS."""
     file = tmp_path_factory.mktemp("schema") / "openapi.yaml"
+    description.cache_clear()
     with override_settings(SESSION_COOKIE_NAME="sessionid"):
         call_command("spectacular", file=str(file), validate=True, fail_on_warn=True)
     return file
@@ -149,6 +152,13 @@ def test_description_page_lists_every_operation_and_needs_no_script(sign_in, sch
         for method in methods:
             assert f"{method.upper()} {path}" in page.words
     assert page.refused == []
+
+
+def test_schema_is_made_once_for_everybody_who_asks(anybody, schema, monkeypatch):
+    """It takes seconds and needs no sign-in."""
+    monkeypatch.delattr(SchemaGenerator, "get_schema")
+    answer = anybody.get("/api/v1/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
+    assert answer.json()["paths"].keys() == schema["paths"].keys()
 
 
 # The schema's promise, checked on real answers.

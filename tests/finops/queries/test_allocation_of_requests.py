@@ -22,6 +22,7 @@ from finops.queries.allocation.chargebacks import lines_of
 from finops.queries.allocation.preview import previewed
 from finops.queries.allocation.rules import in_force
 from finops.queries.allocation.showback import showback
+from finops.queries.allocation.weights import UsageWeights
 from ingest import labels, store
 from ingest.models import Project, SealedDay
 from ingest.models.rollups import DIMENSIONS
@@ -225,6 +226,38 @@ def test_what_landed_follows_prices_requests_and_rules(
     SealedDay.objects.all().delete()
     assert by_project() == {"gateway": 6}
     assert not LandedUsage.objects.exists()
+
+
+def test_moves_of_a_closed_day_are_never_more_than_it_costs(source, search, chat, rule, by_project):
+    """Two rules moved four fifths of a day whose requests are gone; then it is priced down."""
+    come(source, *(span(n, user_id="ada", **MILLION) for n in (1, 2, 3)),
+         span(4, user_id="bo", **MILLION), span(5, **MILLION))  # fmt: skip
+    rule("Ada", is_("user", "ada"))
+    rule("Bo", is_("user", "bo"), to=("chat",))
+    assert by_project() == {"search": 3 * CENTS, "chat": CENTS, "gateway": CENTS}
+    SealedDay.objects.create(table="ingest_span", day=DAY)
+
+    def priced(cost: str) -> None:
+        CostDay.objects.update(cost=Decimal(cost), list_cost=Decimal(cost))
+
+    priced("0.7")  # still more than what was moved
+    assert by_project() == {"search": 3 * CENTS, "chat": CENTS, "gateway": Decimal("0.1")}
+    priced("0.2")
+    assert by_project() == {"search": Decimal("0.15"), "chat": Decimal("0.05")}
+    assert by_project("&metric=list") == {"search": Decimal("0.15"), "chat": Decimal("0.05")}
+    assert by_project("&f.project=gateway") == {}
+    # A bill that is split by usage is split by what counts.
+    weights = UsageWeights(DAY, DAY).of(DAY, DAY, frozenset({"openai"}), "USD").of
+    assert {pk: cost for pk, cost in weights.items() if cost} == {
+        search.pk: Decimal("0.15"), chat.pk: Decimal("0.05"),
+    }  # fmt: skip
+    priced("0.1000000000000000001")
+    assert sum(by_project().values()) == Decimal("0.1000000000000000001")
+    assert min(by_project().values()) >= 0
+    CostDay.objects.update(currency="EUR")
+    assert by_project() == {}
+    CostDay.objects.update(currency="USD", cost=5 * CENTS, list_cost=5 * CENTS)
+    assert by_project() == {"search": 3 * CENTS, "chat": CENTS, "gateway": CENTS}
 
 
 def test_bill_takes_the_place_of_what_was_moved_and_is_split_alike(

@@ -242,5 +242,6 @@ def test_pages_that_know_no_labels_say_so_and_links_do_not_take_them_along(used,
         joint = "&" if "?" in address else "?"
         said = client.get(f"{address}{joint}f.label:customer=acme")
         assert "Only costs per day are known by label" in said.content.decode(), address
-    api = client.get("/api/v1/requests?f.label:customer=acme")
-    assert [error["field"] for error in api.json()["errors"]] == ["f.label:customer"]
+    for path in ("requests", "requests/recent", "requests/slowest", "requests/errors"):
+        api = client.get(f"/api/v1/{path}?f.label:customer=acme")
+        assert [error["field"] for error in api.json()["errors"]] == ["f.label:customer"]

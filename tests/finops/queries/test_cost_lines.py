@@ -8,6 +8,7 @@ import pytest
 from django.http import QueryDict
 
 from finops.models import User
+from finops.queries import cursors
 from finops.queries.cost_lines import EVERY_LINE, KEYS, NARROWED, cost_lines
 from finops.queries.cursors import BadCursor
 from finops.queries.filters import Filters
@@ -36,7 +37,6 @@ def test_lines_add_up_to_the_total(db, query):
     filters = filters_of(query)
     found, total = cost_lines(filters, limit=EVERY_LINE), spend_total(filters)
     assert found.total == sum(line.cost or 0 for line in found.rows) == total.cost
-    assert found.count == len(found.rows)
     assert sum(line.requests or 0 for line in found.rows) == (total.requests or 0)
     assert sum(line.unpriced_spans or 0 for line in found.rows) == (total.unpriced_spans or 0)
 
@@ -68,7 +68,7 @@ def test_pages_hold_every_line_once_newest_first(db, query, narrowed, limit):
     filters = filters_of(query)
     whole = cost_lines(filters, narrowed, limit=EVERY_LINE)
     rows, cursor = [], None
-    for _ in range(whole.count):
+    for _ in whole.rows:
         page = cost_lines(filters, narrowed, limit=limit, cursor=cursor)
         assert replace(page, rows=(), next=None) == replace(whole, rows=())
         rows += page.rows
@@ -77,8 +77,9 @@ def test_pages_hold_every_line_once_newest_first(db, query, narrowed, limit):
             break
     assert tuple(rows) == whole.rows != ()
     assert [line.day for line in rows] == sorted((line.day for line in rows), reverse=True)
-    with pytest.raises(BadCursor):
-        cost_lines(filters, cursor="x")
+    for other in ("x", cursors.encode("2020-01-01", 0), cursors.encode("yesterday", 0)):
+        with pytest.raises(BadCursor):
+            cost_lines(filters, cursor=other)
 
 
 def test_line_without_a_price_costs_something_unknown(db):

@@ -18,6 +18,7 @@ from finops.queries.expectations import latest_forecast
 from finops.queries.filters import Filters, today
 from finops.queries.overview import month_end, overview
 from finops.queries.spend import spend_total
+from finops.views.costs_month import month_chart, month_table, said
 
 pytestmark = pytest.mark.usefixtures("estate")
 
@@ -125,3 +126,42 @@ def test_converted_course_ends_where_the_first_page_does(db):
     assert course.end.expected == plain.end.expected * Decimal("0.8")
     assert [used.rate_day for used in course.conversion.ahead] == [today()]
     assert course.budgets == ()
+
+
+def test_budgets_are_drawn_in_the_currency_of_the_page_and_say_what_they_count(db):
+    import_file(f"Date,USD,\n{today()},1.25,\n".encode(), by=None, via="command")
+    asha = User.objects.get(username="asha")
+    for currency in ("USD", "EUR", "JPY"):
+        draft = Draft(name=f"In {currency}", owner="asha", scope={}, basis="book",
+                      currency=currency, period="monthly", starts_on=today().replace(day=1),
+                      amount_kind="fixed", amount=Decimal(500))  # fmt: skip
+        budget_watch.evaluate(budgets.add(draft, by=asha, via="command").pk, timezone.now())
+
+    course = month_course(*filters_of("range=7d&convert=EUR"))
+
+    assert {
+        line.name: (line.amount, line.currency, line.recorded, line.rate)
+        for line in course.budgets
+    } == {
+        "In USD": (Decimal(400), "USD", 500, Decimal("0.8")),
+        "In EUR": (Decimal(500), "EUR", 500, Decimal(1)),
+        "In JPY": (None, "JPY", 500, None),
+    }  # fmt: skip
+    told = said(course)
+    assert (
+        "The budget In USD is €400.00: $500.00 at 0.8, the rate of the day it was computed; "
+        "it counts what was recorded in USD alone."
+    ) in told
+    assert "The budget In EUR is €500.00." in told
+    assert (
+        "The budget In JPY of ¥500 is not drawn: there is no rate for the day it was computed, "
+        "and it counts what was recorded in JPY alone."
+    ) in told
+    assert [column.label for column in month_table(course).columns][6:] == [
+        "Budget In EUR", "Budget In USD",
+    ]  # fmt: skip
+    names = [one["name"] for one in month_chart(course).drawing.figure["data"]]
+    assert [name for name in names if name.startswith("Budget")] == [
+        "Budget In EUR", "Budget In USD",
+    ]  # fmt: skip
+    assert [line.name for line in month_course(*filters_of("range=7d")).budgets] == ["In USD"]

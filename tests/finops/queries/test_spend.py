@@ -10,10 +10,12 @@ from finops.actions.allocation.rules import Draft
 from finops.actions.allocation.rules import add as add_rule
 from finops.costing.allocating import Condition
 from finops.models import BillMatch
-from finops.queries.book import NOT_ON_BILL
+from finops.queries.book import NO_MODEL, NOT_ON_BILL
 from finops.queries.spend import NoSuchSeries, daily_spend, spend_by, spend_series, spend_total
+from ingest import store
 from tests.factories.finops import billed, paid, spent
 from tests.factories.ingest import SourceFactory
+from tests.ingest.make import bill_line
 
 OCTOBER = "from=2025-10-01&to=2025-11-01"
 MONTH = date(2025, 10, 1)
@@ -307,6 +309,47 @@ def test_sku_is_a_model_only_where_the_bill_is_of_a_models_provider(
         pass
     costs = by(spend_by(ask(f"{OCTOBER}&group_by=project,model")))
     assert costs == {("chat", model): 12, ("unallocated", model): 0}
+
+
+@pytest.mark.parametrize("usage", ["openai", ""])
+def test_credit_or_tax_of_its_own_sku_is_no_model(ask, asha, chat, bills, usage):
+    """On the bill, on both sides of what a rule moved, and as a filter; another lowers its SKU."""
+    if usage:
+        BillMatch.objects.create(usage_provider=usage, bill_provider="OpenAI", bill_service="API")
+    model = "gpt" if usage else NOT_ON_BILL
+    kinds = (("4", "gpt", "Usage"), ("-1", "gpt", "Credit"), ("-2", "promo", "Credit"),
+             ("1", "vat", "Tax"), ("-0.5", "", "Adjustment"))  # fmt: skip
+    lines = [
+        bill_line(
+            number, provider_name="OpenAI", service_name="API", sku_id=sku,
+            charge_category=category, effective_cost=Decimal(amount), charge_period_start=at(2, 0),
+            charge_period_end=at(3, 0), billing_period_start=at(1, 0),
+            billing_period_end=at(1, 0, month=11), content_hash=category.encode() + sku.encode(),
+        )
+        for number, (amount, sku, category) in enumerate(kinds, 1)
+    ]  # fmt: skip
+    store.bill(bills, name="bill.csv", sha256=b"b" * 32, complete=True, rows=lines)
+    table = by(spend_by(ask(f"{OCTOBER}&group_by=model")))
+    assert table == {(model,): 3, (NO_MODEL,): Decimal("-1.5")}
+    assert spend_total(ask(f"{OCTOBER}&f.model={NO_MODEL}")).cost == Decimal("-1.5")
+    rule = Draft(
+        name="To chat", origin="bill", conditions=(Condition("service", "is", ("api",)),),
+        targets=(("chat", None),), valid_from=MONTH,
+    )  # fmt: skip
+    add_rule(rule, by=asha, via="page")
+    while landing.land():
+        pass
+    assert by(spend_by(ask(f"{OCTOBER}&group_by=project,model"))) == {
+        ("chat", model): 3, ("chat", NO_MODEL): Decimal("-1.5"),
+        ("unallocated", model): 0, ("unallocated", NO_MODEL): 0,
+    }  # fmt: skip
+
+
+def test_group_that_bills_do_not_tell_is_named_once(ask, chat, bills):
+    billed(bills, MONTH, range(1, 4), "4")
+    spent(chat, at(5), "1", model="gpt")
+    lines = spend_series(ask(f"{OCTOBER}&group_by=model,tier")).lines
+    assert [line.label for line in lines] == ["Unknown to bills", "gpt · standard"]
 
 
 def test_sources_behind_a_figure_are_those_in_scope(ask, cleo, chat, search, bills):
