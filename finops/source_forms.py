@@ -91,7 +91,7 @@ class SettingsForm(forms.Form):
         if any(name.startswith(SETTING) for name in self.errors):
             return given
         try:
-            given["config"] = self.adapter.check_config({**self.kept(), **typed})
+            given["config"] = self.adapter.check_entered({**self.kept(), **typed})
         except BadConfig as bad:
             name = f"{SETTING}{bad.field}"
             message = bad.message[:1].upper() + bad.message[1:]

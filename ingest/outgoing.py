@@ -8,12 +8,13 @@ that a name cannot point elsewhere a moment later.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import TracebackType
 from typing import Any
@@ -165,11 +166,17 @@ def _on_event(name: str, info: Mapping[str, Any]) -> None:
         watch(info["return_value"].get_extra_info("socket"))
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whose certificates are believed. Read once: the list takes longer than a request does."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class PinnedTransport(httpx.BaseTransport):
     """Resolves and checks a request's host, then connects to what was checked."""
 
     def __init__(self) -> None:
-        self._inner = httpx.HTTPTransport(trust_env=False)
+        self._inner = httpx.HTTPTransport(verify=trusted(), trust_env=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = check_url(str(request.url))

@@ -108,7 +108,7 @@ def _check_interval(adapter: base.Source, interval_s: int | None) -> None:
 
 def _checked_settings(adapter: base.Source, config: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return adapter.check_config(config)
+        return adapter.check_entered(config)
     except BadConfig as bad:
         message = bad.message[:1].upper() + bad.message[1:]
         raise Refused(f"config.{bad.field[:40]}", message) from bad

@@ -100,7 +100,7 @@ class TrySettings(Api):
             refusal = FilterError("kind", f"Nothing is fetched for it; use one of {kinds}.")
             raise Problem(400, "Some fields are wrong.", [refusal])
         try:
-            config = adapter.check_config(wanted["config"])
+            config = adapter.check_entered(wanted["config"])
         except BadConfig as bad:
             message = bad.message[:1].upper() + bad.message[1:]
             refusal = FilterError(f"config.{bad.field[:40]}", message)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gpu_probe.wire import Batch
+from ingest import outgoing
 from ingest.error_records import ErrorWindow
 from ingest.privacy import ProjectKey
 from ingest.records import MetricRecord, Reject, ScoreRecord, SpanRecord
@@ -65,6 +66,8 @@ class Setting:
     required: bool = False
     secret: bool = False
     """Goes in and never comes out: kept encrypted beside the config, not in it."""
+    address: bool = False
+    """A URL that is fetched; it must be one that the guard of `outgoing` lets pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,18 @@ class Source:
         for name, setting in known.items():
             if setting.required and checked[name] in (None, "", {}, []):
                 raise BadConfig(name, f"is missing. {setting.help}")
+        return checked
+
+    def check_entered(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The same while somebody enters them: also whether an address may be fetched, as far as
+        it can be told without looking a name up. Raises BadConfig."""
+        checked = self.check_config(config)
+        for setting in self.settings:
+            if setting.address and checked[setting.name]:
+                try:
+                    outgoing.check_entered(checked[setting.name])
+                except outgoing.Refused as refused:
+                    raise BadConfig(setting.name, str(refused)) from None
         return checked
 
 

@@ -45,7 +45,9 @@ class Elasticsearch(LogStoreSource):
     help = "Counts errors by service and type in indices of logs; keeps one masked example of each."
     store = "Elasticsearch"
     settings = (
-        Setting("url", "URL", "Its address, as in https://elasticsearch:9200.", "", True),
+        Setting(
+            "url", "URL", "Its address, as in https://elasticsearch:9200.", "", True, address=True
+        ),
         Setting("username", "User name", "For HTTP Basic; empty without.", ""),
         Setting("password", "Password", "Of that user; kept encrypted.", "", secret=True),
         Setting(

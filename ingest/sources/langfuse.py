@@ -41,7 +41,7 @@ class Langfuse(TracePullSource):
     help = "Reads traces, costs and scores from a Langfuse project, on the cloud or your own."
     owner = "project"
     settings = (
-        Setting("url", "URL", "As in https://cloud.langfuse.com.", "", True),
+        Setting("url", "URL", "As in https://cloud.langfuse.com.", "", True, address=True),
         Setting("public_key", "Public key", "It begins with pk-lf-.", "", True),
         Setting("secret_key", "Secret key", "It begins with sk-lf-.", "", True, secret=True),
         Setting(

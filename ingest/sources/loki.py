@@ -46,7 +46,7 @@ class Loki(LogStoreSource):
     help = "Counts errors by service and type with LogQL, and keeps one masked example of each."
     store = "Loki"
     settings = (
-        Setting("url", "URL", "Loki's address, as in http://loki:3100.", "", True),
+        Setting("url", "URL", "Loki's address, as in http://loki:3100.", "", True, address=True),
         *credentials.SETTINGS,
         Setting("tenant", "Tenant", "X-Scope-OrgID, where Loki has several tenants.", ""),
         Setting(

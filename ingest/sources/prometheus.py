@@ -68,7 +68,14 @@ class Prometheus(PullSource):
     owner = "pool"
     usual_interval_s = 60
     settings = (
-        Setting("url", "URL", "Prometheus' address, as in http://prometheus:9090.", "", True),
+        Setting(
+            "url",
+            "URL",
+            "Prometheus' address, as in http://prometheus:9090.",
+            "",
+            True,
+            address=True,
+        ),
         *credentials.SETTINGS,
         Setting("sets", "Sets", f"Ready-made sets: {', '.join(SETS)}.", list(SETS)),
         Setting(

@@ -38,7 +38,14 @@ class PrometheusText(PullSource):
     most_interval_s = 300
     """Readings further apart say nothing about the time between them."""
     settings = (
-        Setting("url", "URL", "Where the metrics are, as in http://triton:8002/metrics.", "", True),
+        Setting(
+            "url",
+            "URL",
+            "Where the metrics are, as in http://triton:8002/metrics.",
+            "",
+            True,
+            address=True,
+        ),
         *credentials.SETTINGS,
         Setting("sets", "Sets", f"Ready-made sets: {', '.join(SETS)}.", list(SETS)),
         Setting("prefixes", "Prefixes", "Keep also what begins so, as it is.", list(PREFIXES)),

@@ -43,7 +43,14 @@ class TritonStatistics(PullSource):
     help = "Reads how long Triton's models really worked, each batch counted once."
     owner = "pool"
     settings = (
-        Setting("url", "URL", "Where Triton answers HTTP, as in http://triton:8000.", "", True),
+        Setting(
+            "url",
+            "URL",
+            "Where Triton answers HTTP, as in http://triton:8000.",
+            "",
+            True,
+            address=True,
+        ),
         Setting(
             "routers",
             "Routers",

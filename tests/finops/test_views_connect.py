@@ -115,8 +115,10 @@ def test_private_address_is_refused_with_the_way_to_allow_it(sign_in, stub, sett
     response = sign_in("ada").post(
         "/sources/new/test?kind=langfuse", typed(stub), headers=BY_SCRIPT
     )
-    assert "It does not work yet." in words_of(response)
-    assert "BREAKEVEN_PRIVATE_ADDRESSES" in words_of(response)
+    said = words_of(response)
+    assert "Nothing was tested; mend this first." in said
+    assert "URL: 127.0.0.1 is not a public address" in said
+    assert "BREAKEVEN_PRIVATE_ADDRESSES" in said
 
 
 def test_without_a_script_the_form_comes_back_as_it_was_but_for_the_secret(sign_in, stub):

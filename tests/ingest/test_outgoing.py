@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -228,11 +227,8 @@ def test_tls_verifies_the_name_and_not_the_address(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    inner = httpx.HTTPTransport
     trusting = ssl.create_default_context(cafile=file)
-    monkeypatch.setattr(
-        outgoing.httpx, "HTTPTransport", lambda **options: inner(verify=trusting, **options)
-    )
+    monkeypatch.setattr(outgoing, "trusted", lambda: trusting)
     real = socket.getaddrinfo
     monkeypatch.setattr(
         socket,

@@ -52,7 +52,13 @@ SETTINGS = (
         "",
         secret=True,
     ),
-    Setting("endpoint_url", "Endpoint", "Of a server other than AWS's own; usually empty.", ""),
+    Setting(
+        "endpoint_url",
+        "Endpoint",
+        "Of a server other than AWS's own; usually empty.",
+        "",
+        address=True,
+    ),
 )
 
 REFUSALS = {

@@ -70,6 +70,23 @@ def test_setting_that_cannot_work_is_named(by_token, stub):
     ]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/sources/test", "/api/v1/sources"])
+def test_address_that_is_not_public_is_refused_as_it_is_entered(by_token, stub, settings, path):
+    settings.PRIVATE_ADDRESSES = []
+    told = {"kind": "langfuse", "config": stub.config}
+    if not path.endswith("test"):
+        told |= {"name": "Langfuse", "project": "Search", "interval_s": 60}
+    answer = by_token("ada", "write").post(path, json.dumps(told))
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {
+            "field": "config.url",
+            "message": "127.0.0.1 is not a public address; an administrator can allow its network"
+            " with BREAKEVEN_PRIVATE_ADDRESSES.",
+        }
+    ]
+
+
 @pytest.mark.parametrize("kind", ["otlp", "nonsense"])
 def test_kind_that_is_not_fetched_is_refused(by_token, kind):
     answer = by_token("ada", "write").post("/api/v1/sources/test", asked({}, kind))
