@@ -23,6 +23,8 @@ SERVICES = (
 SHARES = (0.27, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05, 0.03)
 """Of the requests, per project."""
 USERS_PER_PROJECT = 750
+CUSTOMERS_PER_PROJECT = 50
+"""A label of requests: projects share their customers, and a tenth of the requests names none."""
 MODELS = (
     # share of the requests, provider, model, kind, how slow beside the others
     (0.30, "openai", "gpt-4o-mini", "llm", 0.7),
@@ -48,7 +50,7 @@ INSERT INTO ingest_span (project_id, day, key, source_id, version, trace_id, spa
     parent_span_id, external_id, kind, name, service, provider, model, request_model, tier,
     status, error_type, user_id, session_id, started_at, ended_at, latency_ms, ttft_ms,
     input_band, input_tokens, cache_read_tokens, output_tokens, usage_convention,
-    source_cost_usd, received_at)
+    source_cost_usd, attributes, received_at)
 WITH dice AS MATERIALIZED (
     SELECT c.project_id, c.source_id, c.service, c.hour + random() * interval '1 hour' AS at,
         width_bucket(random(), %(steps)s::float8[]) AS place,
@@ -84,6 +86,9 @@ SELECT project_id, %(day)s, trace::uuid, source_id, 0, trace, left(trace, 16), '
     CASE WHEN uses THEN prompt - cache END, CASE WHEN uses THEN cache END,
     CASE WHEN writes THEN answer END, 'exclusive',
     CASE WHEN writes AND provider = 'google' THEN (prompt * 0.3 + answer * 2.5)::numeric / 1e6 END,
+    CASE WHEN why < 0.9
+        THEN jsonb_build_object('customer',
+            'customer-' || (3 * (who %% %(customers)s) + project_id %% 3)) END,
     now()
 FROM told"""
 """All prompts are below the first step of long-context prices, so every band is 0."""
@@ -140,7 +145,7 @@ def mark(owner_kind: str, owners: Sequence[int], start: datetime, end: datetime)
 def _requests(spans: int, start: datetime, end: datetime) -> None:
     from django.db import connection, transaction
 
-    from ingest import partitions
+    from ingest import labels, partitions
     from ingest.models import Project, Source, Team
 
     owners = []
@@ -165,6 +170,7 @@ def _requests(spans: int, start: datetime, end: datetime) -> None:
         cursor.execute("VACUUM ANALYZE ingest_span")
         cursor.execute("RESET work_mem")
         cursor.execute("RESET statement_timeout")
+    labels.keep(None, "customer", ["customer"], start.date(), "bench")
     mark("project", [pk for pk, _ in owners], start, end)
 
 
@@ -215,6 +221,7 @@ def _draw_day(day: date, cells: Sequence[Cell]) -> None:
                     "kinds": list(kinds),
                     "slowness": list(slowness),
                     "users": USERS_PER_PROJECT - 1,
+                    "customers": CUSTOMERS_PER_PROJECT,
                 },
             )
     finally:

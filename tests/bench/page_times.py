@@ -1,6 +1,9 @@
 """Asks every page for windows drawn anew, and notes how long it and each of its queries took.
 
 A query's time is what PostgreSQL's client waited for it, and its name is the function that asked.
+All is asked in several passes, minutes apart, and what counts of a window is its best: a processor
+that is shared with others may be half as fast for seconds. What a plain loop took beside each page
+says how much that was.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from typing import Any
 from tests.bench.common import ROOT
 
 ROUNDS = 20
+PASSES = 5
 WARM_UP = 2
+LOOP = 500_000
 MOST_QUERY_MS = 50
 WINDOWS = (1, 7, 30, 90)
 
@@ -33,12 +38,16 @@ PAGES = {
     "costs by user": "/costs?group_by=user",
     "costs by project, model": "/costs?group_by=project,model",
     "costs by user, model": "/costs?group_by=user,model",
+    "costs by user of a model": "/costs?group_by=user&f.model=gpt-4o",
+    "costs by customer": "/costs?group_by=label:customer",
+    "costs by customer, model": "/costs?group_by=label:customer,model",
     "costs by SKU, compared": "/costs?group_by=sku&compare=previous",
     "costs, usage": "/costs?basis=usage&group_by=service",
     "costs, month": "/costs?chart=month",
     "costs, lines": "/costs/lines?",
     "costs, reconciliation": "/costs/reconciliation?",
     "unit costs": "/unit-costs?",
+    "unit costs of a customer": "/unit-costs?label=customer",
     "requests, slowest": "/requests?tab=slowest",
     "requests, failed": "/requests?tab=errors&group_by=project",
     "requests, newest": "/requests?tab=recent&group_by=service",
@@ -59,6 +68,7 @@ PAGES = {
 EXPORTS = {
     "costs CSV": "/costs.csv?group_by=project,model",
     "costs by user CSV": "/costs.csv?group_by=user",
+    "costs by customer CSV": "/costs.csv?group_by=label:customer",
     "costs XLSX": "/costs.xlsx?group_by=model",
     "unit costs CSV": "/unit-costs.csv?",
     "requests CSV": "/requests.csv?group_by=model",
@@ -76,19 +86,46 @@ HELPERS = {("finops/queries/book_coverage.py", "rows")}
 """Run what others ask."""
 
 
+Asked = tuple[int, str, int]
+"""Which round, the name of a query, and which of those with this name in the round it was."""
+
+
 @dataclass
 class Timing:
-    """One path: milliseconds of each answer, and of each of its queries by who asked."""
+    """One path: milliseconds of each round, and of each of its queries by who asked."""
 
     pages: list[float] = field(default_factory=list)
-    queries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    times: dict[Asked, float] = field(default_factory=dict)
     worst: dict[str, tuple[float, str, Any]] = field(default_factory=dict)
     """Of each query its longest time, with the statement and its values."""
+    every_asking: list[float] = field(default_factory=list)
+    """Of all passes, the slow ones too."""
+    loops: list[float] = field(default_factory=list)
+
+    @property
+    def queries(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = defaultdict(list)
+        for (_, name, _), took in self.times.items():
+            found[name].append(took)
+        return found
 
     @property
     def slowest(self) -> tuple[float, str]:
         """The 95th percentile of the query that has the highest."""
         return max((p95(times), name) for name, times in self.queries.items())
+
+    def at_best(self, other: Timing) -> Timing:
+        """Of both passes over the same windows."""
+        return Timing(
+            [min(both) for both in zip(self.pages, other.pages, strict=True)],
+            {key: min(took, other.times.get(key, took)) for key, took in self.times.items()},
+            {
+                name: min(one, other.worst.get(name, one), key=itemgetter(0))
+                for name, one in self.worst.items()
+            },
+            self.every_asking + other.every_asking,
+            self.loops + other.loops,
+        )
 
 
 def time_all(analyst: Any, start: datetime, end: datetime) -> dict[str, Timing]:
@@ -96,10 +133,13 @@ def time_all(analyst: Any, start: datetime, end: datetime) -> dict[str, Timing]:
 
     client = Client(headers={"host": "localhost"})
     client.force_login(analyst)
+    found: dict[str, Timing] = {}
     with override_settings(STORAGES=UNCOLLECTED):
-        return {
-            name: _time_page(client, path, start, end) for name, path in (PAGES | EXPORTS).items()
-        }
+        for _ in range(PASSES):
+            for name, path in (PAGES | EXPORTS).items():
+                one = _time_page(client, path, start, end)
+                found[name] = found[name].at_best(one) if name in found else one
+    return found
 
 
 def _time_page(client: Any, path: str, start: datetime, end: datetime) -> Timing:
@@ -108,10 +148,20 @@ def _time_page(client: Any, path: str, start: datetime, end: datetime) -> Timing
     dice, found = random.Random(path), Timing()
     for _ in range(WARM_UP):
         _get(client, path, dice, start, end)
+    found.loops.append(_loop_ms())
     with connection.execute_wrapper(_timing_into(found)):
         for _ in range(ROUNDS):
             found.pages.append(_get(client, path, dice, start, end))
+    found.every_asking = list(found.pages)
     return found
+
+
+def _loop_ms() -> float:
+    """How fast this processor is now."""
+    started = time.perf_counter()
+    for _ in range(LOOP):
+        pass
+    return (time.perf_counter() - started) * 1000
 
 
 def _get(client: Any, path: str, dice: random.Random, start: datetime, end: datetime) -> float:
@@ -133,8 +183,10 @@ def _timing_into(found: Timing) -> Callable[..., Any]:
             return execute(sql, params, many, context)
         finally:
             took = (time.perf_counter() - started) * 1000
-            name = f"{_asker()} {_tables(sql)}"
-            found.queries[name].append(took)
+            name, place = f"{_asker()} {_tables(sql)}", 0
+            while (key := (len(found.pages), name, place)) in found.times:
+                place += 1
+            found.times[key] = took
             if took > found.worst.get(name, (0.0,))[0]:
                 found.worst[name] = (took, sql, params)
 
