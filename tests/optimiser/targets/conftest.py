@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -17,6 +18,8 @@ from tests.conftest import require
 
 MODELS = Path(triton.__file__).parent / "models"
 TIMEOUT_S = 15.0
+PATIENCE_MS = 10_000
+"""How long the router waits for its canary: no busy machine makes a quick model that late."""
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +79,7 @@ def lay_out_a_router(directory):
         ("[ 64 ]", "[ 16 ]"),
         ("TYPE_UINT8\n    dims: [ 16 ]", "TYPE_UINT8\n    dims: [ 64 ]"),
         ("[ 10 ]", "[ 1 ]"),
-        ('"2000"', '"300"'),
+        ('"2000"', f'"{PATIENCE_MS}"'),
     ):
         assert old in gate
         gate = gate.replace(old, new)
@@ -126,6 +129,12 @@ class Caller:
         self.client.close()
 
 
+class Answer(NamedTuple):
+    asked_at: float
+    at: float
+    who: str
+
+
 class Traffic:
     """Callers who each wait for their answer, for as long as the block lasts."""
 
@@ -133,16 +142,17 @@ class Traffic:
         self.server, self.model = server, model
         self.threads = [threading.Thread(target=self._call) for _ in range(callers)]
         self.ending = threading.Event()
-        self.answers: list[tuple[float, str]] = []
+        self.answers: list[Answer] = []
         self.failures: list[str] = []
 
     def _call(self):
         with Caller(self.server, self.model) as caller:
             while not self.ending.is_set():
+                asked_at = time.time()
                 try:
                     output, who = caller.ask()
                     assert output.tolist() == [[16.0]]
-                    self.answers.append((time.time(), who))
+                    self.answers.append(Answer(asked_at, time.time(), who))
                 except Exception as error:
                     self.failures.append(repr(error))
 
