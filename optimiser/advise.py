@@ -24,6 +24,8 @@ from optimiser.models.rollouts import OPEN_ROLLOUTS
 from optimiser.plan import digest
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from optimiser.levers.base import Finding, Lever
     from optimiser.simulate import Traffic
 
@@ -56,19 +58,48 @@ def advise_all() -> None:
 
 def advise(target_id: int, now: datetime | None = None) -> list[Recommendation]:
     """Run every lever over the target's recorded traffic; what is new."""
-    from optimiser.levers import REGISTRY  # compiles, which takes its time
-
     target = Target.objects.select_related("server").get(pk=target_id)
     if target.live_state != "in_step" or _is_busy(target):
         return []
+    # Before anything is read: an hour's requests and their replay take seconds.
+    keys = [key for key in LEVERS_FOR[target.kind] if not _has_spoken(target, key)]
+    if not keys:
+        return []
+    from optimiser.levers import REGISTRY  # compiles, which takes its time
+
     traffic = recorded(target, now or timezone.now())
-    said = [_ask(REGISTRY[key], target, traffic) for key in LEVERS_FOR[target.kind]]
+    said = [_ask(REGISTRY[key], target, traffic) for key in keys]
     return [one for one in said if one is not None]
 
 
 def _is_busy(target: Target) -> bool:
     busy: bool = Rollout.objects.filter(target=target, state__in=OPEN_ROLLOUTS).exists()
     return busy
+
+
+def _has_spoken(target: Target, lever_key: str) -> bool:
+    """Whatever it found now would not be said: its advice is on its way, or stands."""
+    changes = Change.objects.filter(target=target, lever=lever_key, state__in=ON_THEIR_WAY)
+    return changes.exists() or _stands(target, lever_key)
+
+
+def _stands(target: Target, lever_key: str) -> bool:
+    found: bool = (
+        _on_live_config(target, lever_key)
+        .filter(
+            state="open",
+            outcome="recommended",
+            created_at__gte=timezone.now() - STANDS_FOR,
+        )
+        .exists()
+    )
+    return found
+
+
+def _on_live_config(target: Target, lever_key: str) -> QuerySet[Recommendation]:
+    return Recommendation.objects.filter(
+        target=target, lever=lever_key, current_config=target.live_config
+    )
 
 
 def recorded(target: Target, now: datetime) -> Traffic:
@@ -115,8 +146,6 @@ def last_calibration(target: Target) -> Calibration | None:
 def _ask(lever: Lever, target: Target, traffic: Traffic) -> Recommendation | None:
     from optimiser.simulate import SIMULATOR_VERSION, ServiceCurve
 
-    if Change.objects.filter(target=target, lever=lever.key, state__in=ON_THEIR_WAY).exists():
-        return None
     calibration = last_calibration(target)
     curve = ServiceCurve.from_json(calibration.curve) if calibration else None
     inputs = {
@@ -161,14 +190,10 @@ def _is_known(
     Of two settings that are as good as each other now the one wins and now the other: what a
     person reads does not change under them for that.
     """
+    if _stands(target, lever.key):
+        return True  # another controller was quicker
     now = timezone.now()
-    on_this = Recommendation.objects.filter(
-        target=target, lever=lever.key, current_config=target.live_config
-    )
-    recommended = on_this.filter(state="open", outcome="recommended")
-    if recommended.filter(created_at__gte=now - STANDS_FOR).exists():
-        return True
-    same = on_this.filter(outcome=finding.outcome)
+    same = _on_live_config(target, lever.key).filter(outcome=finding.outcome)
     unwanted = same.filter(state="dismissed", candidate_config=finding.candidate_config)
     if unwanted.filter(closed_at__gte=now - LET_REST_FOR).exists():
         return True

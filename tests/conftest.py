@@ -37,6 +37,9 @@ def pytest_configure():
     """Pages need no collected static files here; the launcher's own test collects them."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    # Argon2 takes a tenth of a second for each password, as it should: test_access.py sees to it.
+    quick = "django.contrib.auth.hashers.MD5PasswordHasher"
+    settings.PASSWORD_HASHERS = [quick, *settings.PASSWORD_HASHERS]
     # Each test client would look through all that were collected: half the time of a page.
     settings.WHITENOISE_AUTOREFRESH = True
     # Nearly every test needs somebody with a role. Here, and not in a fixture, since emptying the

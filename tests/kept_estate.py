@@ -10,9 +10,12 @@ from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.test import Client
 
 _open: ExitStack | None = None
+_sessions: dict[str, str] = {}
 
 
 def opened(blocker: Any) -> ModuleType:
@@ -25,9 +28,28 @@ def opened(blocker: Any) -> ModuleType:
             stack.enter_context(blocker.unblock())
             stack.enter_context(transaction.atomic())
             estate.build(spans_a_day=6, days=12)
+            _sessions.update((name, _session(name)) for name in estate.PEOPLE)
+            stack.callback(_sessions.clear)
             stack.callback(transaction.set_rollback, True)
             _open = stack.pop_all()
     return estate
+
+
+def _session(username: str) -> str:
+    from finops.models import User
+
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def client_of(username: str) -> Client | None:
+    """Of somebody of the estate that is open, signed in since it was made."""
+    if username not in _sessions:
+        return None
+    client = Client()
+    client.cookies[settings.SESSION_COOKIE_NAME] = _sessions[username]
+    return client
 
 
 def close() -> None:

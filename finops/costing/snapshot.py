@@ -108,8 +108,10 @@ def source() -> str:
     return f"genai-prices {version('genai-prices')}"
 
 
+@cache
 def read() -> Snapshot:
-    """The installed release: every price that our facts can be held against."""
+    """The installed release, which stays what it is: every price that our facts can be held
+    against."""
     return _read(PROVIDERS, source())
 
 

@@ -202,6 +202,9 @@ class Cluster:
             "max_wal_size = 2GB",
             "random_page_cost = 1.1",
             "jit = off",
+            # Questions take some 20 ms: starting a worker takes as long as it saves, and on few
+            # processors it takes them from whoever asks beside.
+            "max_parallel_workers_per_gather = 0",
             "shared_preload_libraries = 'pg_stat_statements'",
             "timezone = 'UTC'",
             "log_timezone = 'UTC'",

@@ -119,7 +119,7 @@ class Stack:
             ),
             Service(
                 "setup",
-                manage(
+                manage_checked(
                     *("setup", "--signins", str(self.home.sign_ins)),
                     *(("--demo", "--push-tokens", str(self.push_tokens)) if self.is_demo else ()),
                 ),
@@ -132,7 +132,8 @@ class Stack:
                 "web",
                 python(
                     *("gunicorn", "finops.wsgi:application", f"--bind={LOOPBACK}:{self.port}"),
-                    *("--worker-class=gthread", "--workers=2", "--threads=8"),
+                    # Loaded once and forked: who takes a dead one's place answers at once.
+                    *("--preload", "--worker-class=gthread", "--workers=2", "--threads=8"),
                     *("--timeout=60", "--graceful-timeout=5", "--no-control-socket"),
                 ),
                 app,
@@ -157,16 +158,16 @@ class Stack:
                 app,
                 after=("web",),
             ),
-            Service("sweeper", manage("sweep"), app, after=("web",)),
+            Service("sweeper", manage_checked("sweep"), app, after=("web",)),
             # Carries out approved changes; what it holds when it dies is rolled back by others.
-            Service("control", manage("control"), app, after=("web",), stop_within_s=20),
+            Service("control", manage_checked("control"), app, after=("web",), stop_within_s=20),
         )
 
     def sample_estate(self) -> tuple[Service, ...]:
         app = self.environment
         folder = self.home.root / "triton"
         return (
-            Service("seed_demo", manage("seed_demo"), app, after=("web",), once=True),
+            Service("seed_demo", manage_checked("seed_demo"), app, after=("web",), once=True),
             Service(
                 "triton",
                 python("optimiser.demo.triton", "--dir", str(folder)),
@@ -178,7 +179,7 @@ class Stack:
             ),
             Service(
                 "watch-triton",
-                manage("watch_triton", "--triton", str(folder / "triton.json")),
+                manage_checked("watch_triton", "--triton", str(folder / "triton.json")),
                 app,
                 after=("triton",),
                 once=True,
@@ -236,6 +237,11 @@ def python(module: str, *arguments: str) -> tuple[str, ...]:
 
 def manage(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, str(REPOSITORY / "manage.py"), *arguments)
+
+
+def manage_checked(*arguments: str) -> tuple[str, ...]:
+    """Without Django's checks: they load every page, and `migrate` has run them by then."""
+    return (*manage(*arguments), "--skip-checks")
 
 
 def answers(url: str) -> bool:

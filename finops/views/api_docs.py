@@ -13,8 +13,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
-from drf_spectacular.generators import SchemaGenerator
 
+from finops.api.description import description
 from finops.templatetags import words
 
 from .page import Action, View, page
@@ -50,7 +50,7 @@ def show(request: HttpRequest) -> HttpResponse:
 @lru_cache(maxsize=1)
 def groups() -> tuple[tuple[str, tuple[Operation, ...]], ...]:
     """Tag → operations, in the order of the addresses; the same for every reader."""
-    schema = SchemaGenerator().get_schema(public=True)
+    schema = description()
     found: dict[str, list[Operation]] = {}
     for path, methods in schema["paths"].items():
         for method, told in methods.items():

@@ -28,7 +28,7 @@ from gpu_probe import __version__
 from gpu_probe.nvml import NoNvml, Nvml
 from gpu_probe.send import Sender
 from gpu_probe.wire import Batch, GpuReading
-from optimiser.demo.endpoints import Endpoints
+from optimiser.demo.endpoints import NO_TLS, Endpoints
 
 REAL_GPU = 5
 """Exit code where NVML answers: run `python -m gpu_probe` instead."""
@@ -114,7 +114,10 @@ def read_counters(http_url: str) -> Counters | None:
     """Compute time per model; None when nobody listens, which is a Triton that is not running."""
     try:
         answer = httpx.get(
-            f"{http_url}/v2/models/stats", timeout=STATISTICS_TIMEOUT_S, trust_env=False
+            f"{http_url}/v2/models/stats",
+            timeout=STATISTICS_TIMEOUT_S,
+            trust_env=False,
+            verify=NO_TLS,
         )
         answer.raise_for_status()
         return parse_counters(answer.json()["model_stats"])

@@ -324,30 +324,22 @@ def triton_metrics(day: date, end: datetime, seed: int = SEED) -> list[MetricRec
     return records
 
 
-def gpu_batches(day: date, end: datetime, pool: str, seed: int = SEED) -> Iterator[Batch]:
-    """Readings of the simulated GPUs every five minutes, one batch an hour."""
+def gpu_batch(day: date, end: datetime, pool: str, seed: int = SEED) -> Batch:
+    """Readings of the simulated GPUs every five minutes; a day is one batch, stored in one go."""
     readings: list[GpuReading] = []
     energy_mj = dict.fromkeys((gpu.uuid for gpu in GPUS), 0)
-    for n, (at, busy) in enumerate(_busy_steps(day, end, seed), 1):
+    for at, busy in _busy_steps(day, end, seed):
         for gpu in GPUS:
             share = min(1.0, sum(busy.get(model, 0.0) for model in gpu.models))
             energy_mj[gpu.uuid] += int(gpu.power_w(share) * SAMPLE_STEP.total_seconds() * 1000)
             readings.append(gpu.reading(at.timestamp(), share, True, energy_mj[gpu.uuid]))
-        if n % 12 == 0:
-            yield _batch(day, n, pool, readings)
-            readings = []
-    if readings:
-        yield _batch(day, 0, pool, readings)
-
-
-def _batch(day: date, number: int, pool: str, readings: Sequence[GpuReading]) -> Batch:
     return Batch(
         host=HOST,
         pool=pool,
         probe_version="sample",
         driver_version=None,
         boot_id=f"history-{day}",
-        sequence=number,
+        sequence=0,
         simulated=True,
         readings=tuple(readings),
     )

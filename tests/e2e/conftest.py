@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -48,13 +50,16 @@ def browser(django_db_setup):
 
 
 @pytest.fixture(scope="package")
-def demo(tmp_path_factory) -> Iterator[demos.Demo]:
+def demo() -> Iterator[demos.Demo]:
     """`./run demo`, started once for all tests that need a live Triton behind the pages."""
     require("triton", triton.why_not())
     # It keeps a processor busy for as long as it lives, and its Triton is judged by the clock.
     others_yield()
-    with demos.running(tmp_path_factory.mktemp("demo")) as estate:
-        yield estate
+    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
+        # Root's database account passes through, and so leaves nothing elsewhere.
+        Path(folder).chmod(0o711)
+        with demos.running(Path(folder)) as estate:
+            yield estate
 
 
 @pytest.fixture(scope="package")

@@ -29,7 +29,7 @@ def test_page_shows_what_tritons_own_statistics_say(demo):
     asha = demo.sign_in("asha")
     wait_until(lambda: demo.triton_answers("digits_fp32") > 20, 60, "digits are being read")
     least = demo.triton_answers("digits_fp32")
-    wait_until(lambda: shown_requests(asha) >= least, 60, "the page has caught up")
+    wait_until(lambda: shown_requests(asha) >= least, 60, "the page has caught up", every_s=2)
     shown = shown_requests(asha)
     assert least <= shown <= demo.triton_answers("digits_fp32")
 

@@ -95,6 +95,20 @@ def test_recommendation_is_not_taken_back_under_its_reader(ask):
     assert ask(refuses()).outcome == REFUSED
 
 
+def test_requests_are_not_read_while_nothing_could_be_said(ask, target, people, monkeypatch):
+    read = []
+    monkeypatch.setattr(observe, "requests", lambda *_: read.append(1) or [])
+    advice = ask(recommends())
+    assert (ask(recommends()), len(read)) == (advice, 1)
+    age(advice, advise.STANDS_FOR)
+    made.proposed(people["dev"], advice)
+    assert (advise.advise(target.pk), len(read)) == ([], 1)
+    made.Change.objects.update(state="rejected")
+    Recommendation.objects.update(state="superseded")
+    ask(recommends())
+    assert len(read) == 2
+
+
 def test_what_is_found_to_pay_is_said_at_once(ask):
     ask(refuses(NEEDS_EXPERIMENT))
     assert ask(recommends()).outcome == RECOMMENDED

@@ -6,6 +6,7 @@ Prints one line of JSON: the push token, and the id of the channel.
 from __future__ import annotations
 
 import json
+import time
 from decimal import Decimal
 
 from django.utils import timezone
@@ -53,9 +54,19 @@ def begin() -> None:
     print(json.dumps({"token": token, "channel": channel.pk}))
 
 
+ANSWERED_WITHIN_S = 20.0
+
+
 def told() -> None:
-    """Of each message its attempts, the oldest first: what went wrong, or nothing."""
+    """Of each message its attempts, the oldest first: what went wrong, or nothing.
+
+    Once the first of them is sent, or will not be any more: a process for each look would cost
+    seconds.
+    """
     found = Message.objects.order_by("pk")
+    deadline = time.monotonic() + ANSWERED_WITHIN_S
+    while not found.filter(state="sent").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
     print(
         json.dumps(
             [

@@ -104,8 +104,7 @@ class Command(BaseCommand):
         stored = 0
         for day in days:
             stored += store.metrics(metrics, history.triton_metrics(day, end, seed)).inserted
-            for batch in history.gpu_batches(day, end, pool.name, seed):
-                stored += store.gpus(gpus, batch).inserted
+            stored += store.gpus(gpus, history.gpu_batch(day, end, pool.name, seed)).inserted
         return stored
 
     def add_bills(self, days: list[date], end: datetime, seed: int) -> int:

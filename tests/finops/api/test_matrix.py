@@ -213,7 +213,7 @@ BODIES = {
     "sources": '{"kind": "otlp", "name": "By API", "project": "Search"}',
     "source": '{"name": "Renamed"}',
     "sources-test": (
-        '{"kind": "prometheus_text", "config": {"url": "http://127.0.0.1:1/metrics"}}'
+        '{"kind": "prometheus_text", "config": {"url": "http://metrics.invalid/metrics"}}'
     ),
     "source-replay": '{"reason": "bad_tokens"}',
     "source-backfills": '{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}',
