@@ -70,11 +70,11 @@ def test_never_more_than_there_is(text):
 @pytest.mark.parametrize("text", ["\t", " ", "\n", '" ', "\n ", "\\n", "-\n", "a " * 150 + "\n\n"])
 def test_hostile_prompt_takes_no_longer(text):
     hostile = "a" + text * (2_000_000 // len(text)) + "a"
-    started = time.perf_counter()
+    started = time.process_time()
 
     removable.chars(hostile)
 
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 10
 
 
 def test_characters_become_tokens_at_the_calls_own_ratio():

@@ -16,9 +16,10 @@ from django.db import connection
 from optimiser import adapters, approvals, leases, rollout
 from optimiser.approvals import Conflict, NotAllowed
 from optimiser.models import Approval, Change, Rollout
+from optimiser.policy import Policy
 from tests.factories.finops import person
 from tests.optimiser import made
-from tests.optimiser.rollout.conftest import SHORT
+from tests.optimiser.rollout.conftest import TERMS
 from tests.optimiser.rollout.memory import Memory, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,14 +34,16 @@ THREADS = 8
 def estate(db, monkeypatch):
     """Fifty models, each with a change; ten of them have drifted since."""
     proposer, approvers = person("dev", "engineer"), [person(f"ben-{n}", "approver") for n in "12"]
+    # Who loses the processor for long must lose neither its lease, nor its rollout its deadline:
+    # that is what kills are for.
+    monkeypatch.setattr(leases, "LEASE", timedelta(minutes=10))
+    policy = Policy(**TERMS | {"deadline_s": 600})
     servers = {}
     for n in range(CHANGES):
         target = made.TargetFactory(model=f"chat-{n}", server__name=f"triton-{n}")
-        made.proposed(proposer, made.RecommendationFactory(target=target), policy=SHORT)
+        made.proposed(proposer, made.RecommendationFactory(target=target), policy=policy)
         live = made.config(target.model, **({"max_batch_size": 4} if n % 5 == 0 else {}))
         servers[target.pk] = Server(live)
-    # Who loses the processor for long must not lose its lease: that is what kills are for.
-    monkeypatch.setattr(leases, "LEASE", timedelta(minutes=10))
     monkeypatch.setattr(adapters, "of", lambda of, **_: Memory(servers[of.pk], of.model))
     return proposer, approvers, servers
 

@@ -17,7 +17,16 @@ pytestmark = pytest.mark.triton
 
 @pytest.fixture
 def gate(server):
-    target = model_of(server, "router")
+    yield from as_it_was(server, "router")
+
+
+@pytest.fixture
+def hasty_gate(server):
+    yield from as_it_was(server, "hasty_router")
+
+
+def as_it_was(server, model):
+    target = model_of(server, model)
     before = target.read()
     yield target
     target.restore(before)
@@ -69,11 +78,9 @@ def test_a_canary_that_never_was_fails_no_request(server, gate):
         assert {caller.ask()[1] for _ in range(10)} == {"arm_base"}
 
 
-def test_a_canary_that_hangs_is_answered_for_and_not_asked_again(server, gate):
-    routed = router.split(gate.read(), "arm_stuck", 1.0, in_s(60))
-    routed["parameters"]["canary_timeout_ms"]["string_value"] = "300"
-    gate.apply(routed)
-    with Traffic(server, "router", callers=2) as traffic:
+def test_a_canary_that_hangs_is_answered_for_and_not_asked_again(server, hasty_gate):
+    split(hasty_gate, 1.0, canary="arm_stuck")
+    with Traffic(server, "hasty_router", callers=2) as traffic:
         traffic.wait_for(more=20)
     assert traffic.failures == []
     assert {one.who for one in traffic.answers} == {"arm_base"}

@@ -80,9 +80,9 @@ def test_retry_after_is_honoured_exactly_for_the_whole_channel(receiver, asked):
     first.refresh_from_db()
     ops.refresh_from_db()
     wait_s = (first.next_try_at - timezone.now()).total_seconds()
-    assert wait_s == pytest.approx(40, abs=1.5)
+    assert wait_s == pytest.approx(40, abs=5)
     assert ops.paused_until - first.next_try_at < timedelta(seconds=1)
-    assert first.log.get().retry_after_s == pytest.approx(40, abs=1.5)
+    assert first.log.get().retry_after_s == pytest.approx(40, abs=5)
     assert delivery.deliver(ops.pk) == 0, "not a moment before"
     due_now(first)
     assert delivery.deliver(ops.pk) == 2
@@ -102,15 +102,17 @@ def test_passing_failures_are_tried_again_after_a_growing_wait(receiver, status)
     waits = []
     for _ in range(3):
         receiver.script = [Reply(status, b"oh no")]
+        began = timezone.now()
         delivery.deliver(message.channel_id)
         message.refresh_from_db()
-        waits.append((message.next_try_at - timezone.now()).total_seconds())
+        took_s = (timezone.now() - began).total_seconds()
+        waits.append(((message.next_try_at - began).total_seconds(), took_s))
         due_now(message)
 
     assert message.state == "waiting"
     assert message.last_problem == f"The receiver answered {status}."
-    for n, wait_s in enumerate(waits):
-        assert 5 * 2**n * 0.5 - 1 < wait_s <= 5 * 2**n
+    for n, (wait_s, took_s) in enumerate(waits):
+        assert 5 * 2**n * 0.5 <= wait_s <= 5 * 2**n + took_s
     assert delivery.deliver(message.channel_id) == 1
     message.refresh_from_db()
     assert (message.state, message.attempts) == ("sent", 4)
@@ -245,13 +247,13 @@ def test_secret_that_a_receiver_sends_back_is_not_kept(receiver):
 
 def test_slack_gets_one_message_a_second(receiver, monkeypatch):
     ops = slack(receiver)
-    monkeypatch.setattr("finops.channels.slack.Slack.spacing_s", 1.0)
+    monkeypatch.setattr("finops.channels.slack.Slack.spacing_s", 30.0)
     told(ops)
     told(ops, event="resolved")
 
     assert delivery.deliver(ops.pk) == 1
     ops.refresh_from_db()
-    assert 0 < (ops.paused_until - timezone.now()).total_seconds() <= 1
+    assert 20 < (ops.paused_until - timezone.now()).total_seconds() <= 30
     assert delivery.deliver(ops.pk) == 0
 
 
