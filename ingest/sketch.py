@@ -15,6 +15,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from .arrays import sent
+
 ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 LN_GAMMA = math.log(GAMMA)
@@ -75,20 +77,9 @@ def merge_sent(sketches: Sequence[tuple[bytes, bytes]]) -> tuple[list[int], list
 
     To merge months in PostgreSQL takes twice as long as to send them as they are.
     """
-    keys = np.concatenate([_sent(keys) for keys, _ in sketches]).astype(np.int64)
-    counts = np.concatenate([_sent(counts) for _, counts in sketches])
+    keys = np.concatenate([sent(keys) for keys, _ in sketches]).astype(np.int64)
+    counts = np.concatenate([sent(counts) for _, counts in sketches])
     lowest = int(keys.min())
     merged = np.bincount(keys - lowest, weights=counts)
     places = np.flatnonzero(merged)
     return (places + lowest).tolist(), merged[places].astype(np.int64).tolist()
-
-
-HEADER = 20
-"""Bytes before the elements: dimensions, has nulls, type, length, first index; four bytes each."""
-
-
-def _sent(array: bytes) -> np.ndarray:
-    """An array of integers in PostgreSQL's binary format: each has its size before it."""
-    size = int.from_bytes(array[HEADER : HEADER + 4], "big")
-    element = np.dtype([("size", ">i4"), ("value", f">i{size}")])
-    return np.frombuffer(array, element, offset=HEADER)["value"]

@@ -18,29 +18,76 @@ from finops.queries.weeks import FOUR_WEEKS, WEEK, first_of_four, monday_of
 from ingest.models.fields import PAGE_BITS
 
 RANKED = """
-DELETE FROM finops_{one}spend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
-INSERT INTO finops_{one}spend (project_id, days, first, {who}, currency, {more}spans, cost)
-SELECT project_id, 1, day, {who}, currency, {more}
+DELETE FROM finops_labelspend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
+INSERT INTO finops_labelspend
+    (project_id, days, first, label, value, currency, priced_spans, spans, cost)
+SELECT project_id, 1, day, label, value, currency, priced_spans,
     spans + CASE WHEN currency <> '' AND is_first THEN priceless ELSE 0 END, cost
 FROM (
-    SELECT project_id, day, {who}, currency, sum(spans) AS spans, sum(cost){cast} AS cost,
+    SELECT project_id, day, label, value, currency, sum(spans) AS spans, sum(cost) AS cost,
         sum(priced_spans) AS priced_spans,
-        row_number() OVER (PARTITION BY {who} ORDER BY currency DESC) = 1 AS is_first,
-        coalesce(sum(sum(spans)) FILTER (WHERE currency = '') OVER (PARTITION BY {who}), 0)
+        row_number() OVER (PARTITION BY label, value ORDER BY currency DESC) = 1 AS is_first,
+        coalesce(sum(sum(spans)) FILTER (WHERE currency = '') OVER (PARTITION BY label, value), 0)
             AS priceless
-    FROM finops_{one}costday WHERE project_id = %(project)s AND day = %(day)s
-    GROUP BY project_id, day, {who}, currency
+    FROM finops_labelcostday WHERE project_id = %(project)s AND day = %(day)s
+    GROUP BY project_id, day, label, value, currency
 ) AS found WHERE currency <> '' OR is_first"""
 """Usage without an amount has no row of its own beside one with an amount: half the rows."""
 
 RANKED_LONGER = """
-DELETE FROM finops_{one}spend
+DELETE FROM finops_labelspend
 WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
-INSERT INTO finops_{one}spend (project_id, days, first, {who}, currency, {more}spans, cost)
-SELECT project_id, {days}, %(from{days})s, {who}, currency, {sums}sum(spans), sum(cost)
-FROM finops_{one}spend WHERE project_id = %(project)s AND days = {made_of_days}
+INSERT INTO finops_labelspend
+    (project_id, days, first, label, value, currency, priced_spans, spans, cost)
+SELECT project_id, {days}, %(from{days})s, label, value, currency, sum(priced_spans), sum(spans),
+    sum(cost)
+FROM finops_labelspend WHERE project_id = %(project)s AND days = {made_of_days}
     AND first >= %(from{days})s AND first < %(to{days})s
-GROUP BY project_id, {who}, currency"""
+GROUP BY project_id, label, value, currency"""
+
+KNOWN = """
+INSERT INTO finops_knownuser (user_id)
+SELECT DISTINCT user_id FROM finops_usercostday c
+WHERE project_id = %(project)s AND day = %(day)s
+    AND NOT EXISTS (SELECT FROM finops_knownuser k WHERE k.user_id = c.user_id)
+ORDER BY user_id ON CONFLICT DO NOTHING"""
+"""Always in one order: projects are priced at once, and may have new users in common."""
+
+BY = "service, provider, model"
+IN_ARRAYS = f"""
+INSERT INTO finops_userspend
+    (project_id, days, first, of_all, {BY}, currency, users, costs, spans)
+SELECT %(project)s, {{days}}, {{first}}, of_all, {BY}, currency, array_agg(number),
+    array_agg(cost), array_agg(spans)
+FROM ({{found}}) AS found GROUP BY of_all, {BY}, currency"""
+
+SPENT = """
+DELETE FROM finops_userspend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
+""" + IN_ARRAYS.format(
+    days=1,
+    first="%(day)s",
+    found="""
+    SELECT number, grouping(model) = 1 AS of_all, coalesce(service, '') AS service,
+        coalesce(provider, '') AS provider, coalesce(model, '') AS model, currency,
+        sum(cost)::float8 AS cost, sum(spans)::bigint AS spans
+    FROM finops_usercostday JOIN finops_knownuser USING (user_id)
+    WHERE project_id = %(project)s AND day = %(day)s
+    GROUP BY number, currency, GROUPING SETS ((service, provider, model), ())""",
+)
+
+SPENT_LONGER = """
+DELETE FROM finops_userspend
+WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
+""" + IN_ARRAYS.format(
+    days="{days}",
+    first="%(from{days})s",
+    found=f"""
+    SELECT number, of_all, {BY}, currency, sum(cost) AS cost, sum(count)::bigint AS spans
+    FROM finops_userspend s, unnest(users, costs, spans) AS u (number, cost, count)
+    WHERE project_id = %(project)s AND days = {{made_of_days}}
+        AND first >= %(from{{days}})s AND first < %(to{{days}})s
+    GROUP BY number, of_all, {BY}, currency""",
+)
 
 LONGER = f"""
 DELETE FROM finops_{{one}}cost{{name}} WHERE project_id = %(project)s AND day = %(from{{days}})s;
@@ -85,25 +132,21 @@ WHERE c.project_id = %(project)s AND c.day = %(day)s AND c.priced_spans > 0
 GROUP BY c.project_id, c.day, c.service, c.provider, c.model, c.currency, page"""
 
 
-USERS = {"one": "user", "who": "user_id", "cast": "::float8", "more": "", "sums": ""}
-LABELS = {
-    "one": "label",
-    "who": "label, value",
-    "cast": "",
-    "more": "priced_spans, ",
-    "sums": "sum(priced_spans), ",
-}
+def _by_periods(names: dict[str, str], *longer: str) -> list[str]:
+    return [text.format(**names, **period) for period in PERIODS for text in longer]
 
 
-def _narrow(names: dict[str, str]) -> list[str]:
-    made = [RANKED.format(**names)]
-    for period in PERIODS:
-        made += [text.format(**names, **period) for text in (RANKED_LONGER, LONGER)]
-    return made
-
-
-OF_USERS = (*_narrow(USERS), NUMBERS, PAGES)
-OF_LABELS = _narrow(LABELS)
+OF_USERS = (
+    KNOWN,
+    SPENT,
+    *_by_periods({"one": "user", "who": "user_id"}, SPENT_LONGER, LONGER),
+    NUMBERS,
+    PAGES,
+)
+OF_LABELS = (
+    RANKED,
+    *_by_periods({"one": "label", "who": "label, value"}, RANKED_LONGER, LONGER),
+)
 
 
 def write(cursor: Any, project: int, day: date) -> None:

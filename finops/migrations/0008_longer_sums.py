@@ -1,5 +1,6 @@
 """Sums by four weeks of what users cost; of labels by the week and by four, made of what is there."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 SPEND = """
@@ -18,9 +19,30 @@ FROM (
 ) AS found WHERE currency <> '' OR is_first"""
 
 LONGER_SPEND = """
-INSERT INTO finops_{one}spend (project_id, days, first, {who}, currency, {more}spans, cost)
-SELECT project_id, {days}, {first} AS begins, {who}, currency, {sums}sum(spans), sum(cost)
-FROM finops_{one}spend WHERE days = {of_days} GROUP BY project_id, begins, {who}, currency"""
+INSERT INTO finops_labelspend
+    (project_id, days, first, label, value, currency, priced_spans, spans, cost)
+SELECT project_id, {days}, {first} AS begins, label, value, currency, sum(priced_spans),
+    sum(spans), sum(cost)
+FROM finops_labelspend WHERE days = {of_days}
+GROUP BY project_id, begins, label, value, currency"""
+
+KNOWN_USERS = """
+INSERT INTO finops_knownuser (user_id)
+SELECT DISTINCT user_id FROM finops_usercostday ORDER BY user_id"""
+
+USER_SPEND = """
+INSERT INTO finops_userspend (project_id, days, first, of_all, service, provider, model, currency,
+    users, costs, spans)
+SELECT project_id, {days}, begins, of_all, service, provider, model, currency,
+    array_agg(number), array_agg(cost), array_agg(spans)
+FROM (
+    SELECT project_id, {day} AS begins, number, grouping(model) = 1 AS of_all,
+        coalesce(service, '') AS service, coalesce(provider, '') AS provider,
+        coalesce(model, '') AS model, currency, sum(cost)::float8 AS cost,
+        sum(spans)::bigint AS spans
+    FROM finops_usercostday JOIN finops_knownuser USING (user_id)
+    GROUP BY project_id, begins, number, currency, GROUPING SETS ((service, provider, model), ())
+) AS found GROUP BY project_id, begins, of_all, service, provider, model, currency"""
 
 LONGER = """
 INSERT INTO finops_{one}cost{name} (project_id, day, {who}, service, kind, provider, model, tier,
@@ -34,12 +56,14 @@ FROM finops_{one}cost{of}
 GROUP BY project_id, begins, {who}, service, kind, provider, model, tier, input_band, currency
 ORDER BY project_id, begins, model, {who}"""
 
-WEEK = {"days": 7, "of_days": 1, "name": "week", "of": "day"}
-FOUR_WEEKS = {"days": 28, "of_days": 7, "name": "fourweeks", "of": "week"}
-EXACT = {"more": "priced_spans, ", "sums": "sum(priced_spans), "}
 MONDAY = "date_trunc('week', {})::date"
 # The remainder of a day before 2024 is negative in PostgreSQL.
 FIRST_OF_FOUR = "{0} - (({0} - date '2024-01-01') % 28 + 28) % 28"
+DAY = {"days": 1, "begins": "{}"}
+WEEK = {"days": 7, "of_days": 1, "name": "week", "of": "day", "begins": MONDAY}
+FOUR_WEEKS = {
+    "days": 28, "of_days": 7, "name": "fourweeks", "of": "week", "begins": FIRST_OF_FOUR,
+}  # fmt: skip
 
 DIMENSIONS = ("service", "kind", "provider", "model", "tier", "input_band")
 COSTS = ("input_cost", "cache_cost", "output_cost", "other_cost", "cost")
@@ -49,12 +73,10 @@ LIST_COST = (
 )
 
 
-def filled(one, who, period):
-    begins = MONDAY if period is WEEK else FIRST_OF_FOUR
-    narrow = EXACT if one == "label" else {"more": "", "sums": ""}
-    given = {"one": one, "who": who, **period, **narrow, "first": begins.format("first"), "day": begins.format("day")}
-    for text in (LONGER_SPEND, LONGER):
-        yield migrations.RunSQL(text.format(**given), migrations.RunSQL.noop)
+def filled(text, period, one="", who=""):
+    first, day = (period["begins"].format(column) for column in ("first", "day"))
+    made = text.format(**{**period, "first": first, "day": day}, one=one, who=who)
+    return migrations.RunSQL(made, migrations.RunSQL.noop)
 
 
 def amount(**options):
@@ -116,6 +138,7 @@ def costs(name, table, begins, who, **indexes):
     )
 
 
+BY_WHAT = ("service", "provider", "model")
 LABEL = ("label", "value")
 BY_LABEL = {"value": ("label", "value", "day")}
 BY_USER = {"user": ("user_id", "day"), "model": ("day", "model")}
@@ -169,14 +192,53 @@ class Migration(migrations.Migration):
             model_name="usercostweek",
             index=models.Index(fields=["day", "model"], name="user_cost_week_model"),
         ),
-        migrations.AlterField(
-            model_name="userspend",
-            name="days",
-            field=models.SmallIntegerField(help_text="1, 7 or 28."),
+        migrations.CreateModel(
+            name="KnownUser",
+            fields=[
+                ("number", models.AutoField(primary_key=True, serialize=False)),
+                ("user_id", models.TextField(unique=True)),
+            ],
+        ),
+        migrations.DeleteModel(name="UserSpend"),
+        migrations.CreateModel(
+            name="UserSpend",
+            fields=[
+                (
+                    "pk",
+                    key("project_id", "days", "first", "of_all", *BY_WHAT, "currency"),
+                ),
+                ("project_id", models.IntegerField()),
+                ("days", models.SmallIntegerField(help_text="1, 7 or 28.")),
+                ("first", models.DateField()),
+                (
+                    "of_all",
+                    models.BooleanField(help_text="Then service, provider and model are empty."),
+                ),
+                *((one, models.TextField()) for one in (*BY_WHAT, "currency")),
+                (
+                    "users",
+                    ArrayField(models.IntegerField(), help_text="Numbers of `KnownUser`."),
+                ),
+                (
+                    "costs",
+                    ArrayField(models.FloatField(), help_text="To compare by, not to show."),
+                ),
+                ("spans", ArrayField(models.BigIntegerField())),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["days", "first", "of_all"], name="user_spend_first")
+                ]
+            },
         ),
         migrations.RunSQL("SET LOCAL statement_timeout = 0", migrations.RunSQL.noop),
         migrations.RunSQL(SPEND, migrations.RunSQL.noop),
-        *filled("label", "label, value", WEEK),
-        *filled("label", "label, value", FOUR_WEEKS),
-        *filled("user", "user_id", FOUR_WEEKS),
+        migrations.RunSQL(KNOWN_USERS, migrations.RunSQL.noop),
+        *(filled(USER_SPEND, period) for period in (DAY, WEEK, FOUR_WEEKS)),
+        *(
+            filled(text, period, "label", "label, value")
+            for period in (WEEK, FOUR_WEEKS)
+            for text in (LONGER_SPEND, LONGER)
+        ),
+        filled(LONGER, FOUR_WEEKS, "user", "user_id"),
     ]

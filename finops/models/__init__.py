@@ -36,6 +36,7 @@ from .saved_views import SavedView
 from .slack import SlackLink, SlackLinkCode, SlackPress, SlackThread
 from .slos import Slo, SloDecision, SloEditor, SloProposal, SloStatus, SloVersion
 from .user_sums import (
+    KnownUser,
     LabelCostFourWeeks,
     LabelCostWeek,
     LabelSpend,
@@ -74,6 +75,7 @@ __all__ = [
     "Forecast",
     "HardwareDay",
     "HardwarePrice",
+    "KnownUser",
     "LabelCostDay",
     "LabelCostFourWeeks",
     "LabelCostWeek",

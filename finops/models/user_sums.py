@@ -5,6 +5,7 @@ Which are the dearest, and how many different users there were. Recomputable fro
 and written with them.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from ingest.models.fields import BitSet, finite_decimal, money
@@ -13,37 +14,56 @@ from .costs import COST_DIMENSIONS, Costs
 
 
 class Spend(models.Model):
-    """About what one cost in a day, a week from a Monday, or four weeks: enough to rank them.
-
-    Spans without an amount stand with a currency that it has, if any. The figures of those that are
-    shown come from the costs by such periods.
-    """
+    """About what they cost in a day, a week from a Monday, or four weeks: enough to rank them."""
 
     project_id = models.IntegerField()
     days = models.SmallIntegerField(help_text="1, 7 or 28.")
     first = models.DateField()
     currency = models.TextField()
-    spans = models.BigIntegerField()
 
     class Meta:
         abstract = True
 
 
+class KnownUser(models.Model):
+    """A user of any project by number, so that users can be added up in arrays."""
+
+    number = models.AutoField(primary_key=True)
+    user_id = models.TextField(unique=True)
+
+
 class UserSpend(Spend):
-    pk = models.CompositePrimaryKey("project_id", "days", "first", "user_id", "currency")
-    user_id = models.TextField()
-    cost = models.FloatField(help_text="To compare by, not to show.")
+    """All users in one row: what user `users[i]` cost is `costs[i]`, in `spans[i]` spans.
+
+    Once of everything, and once by what users are narrowed by. The figures of those that are shown
+    come from the costs by such periods.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "project_id", "days", "first", "of_all", "service", "provider", "model", "currency"
+    )
+    of_all = models.BooleanField(help_text="Then service, provider and model are empty.")
+    service = models.TextField()
+    provider = models.TextField()
+    model = models.TextField()
+    users = ArrayField(models.IntegerField(), help_text="Numbers of `KnownUser`.")
+    costs = ArrayField(models.FloatField(), help_text="To compare by, not to show.")
+    spans = ArrayField(models.BigIntegerField())
 
     class Meta:
-        indexes = [models.Index(fields=["days", "first"], name="user_spend_first")]
+        indexes = [models.Index(fields=["days", "first", "of_all"], name="user_spend_first")]
 
 
 class LabelSpend(Spend):
-    """There are far fewer of them, so that these are exact and say what a value costs, too."""
+    """There are far fewer of them, so that these are exact and say what a value costs, too.
+
+    Spans without an amount stand with a currency that it has, if any.
+    """
 
     pk = models.CompositePrimaryKey("project_id", "days", "first", "label", "value", "currency")
     label = models.TextField()
     value = models.TextField()
+    spans = models.BigIntegerField()
     priced_spans = models.BigIntegerField()
     cost = money()
 

@@ -128,7 +128,7 @@ SELECT {keys_of(USAGE, keys, time_column if step else None)}, c.currency,
     {VOLUMES},
     {_unlisted(filters, counted)} AS unknown_lines, 0::float8 AS unpriced_gpu_s,
     0::float8 AS answered
-FROM {table} c
+FROM {table} c LEFT JOIN pools ON pools.provider = lower(c.provider)
 WHERE {within} {usage_in_scope(filters)}
 GROUP BY {ordinals(keys, step)}"""
 

@@ -121,10 +121,9 @@ VOLUMES = """
         AS priced_requests,
     coalesce(sum(c.tokens - c.unpriced_tokens) FILTER (WHERE c.currency <> ''), 0)::bigint
         AS priced_tokens,
-    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)
-        AND lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_requests,
-    coalesce(sum(c.tokens) FILTER (
-        WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_tokens,
+    coalesce(sum(c.spans) FILTER (
+        WHERE c.kind = ANY(%(kinds)s) AND pools.provider IS NOT NULL), 0)::bigint AS pool_requests,
+    coalesce(sum(c.tokens) FILTER (WHERE pools.provider IS NOT NULL), 0)::bigint AS pool_tokens,
     sum(c.unpriced_spans)::bigint AS unpriced_spans,
     sum(c.unpriced_tokens)::bigint AS unpriced_tokens,
     sum(c.unknown_spans)::bigint AS unknown_spans"""

@@ -37,6 +37,7 @@ from .book import EVERYTHING, Asked, Split, Sum
 from .book import OTHER as OTHER
 from .book_columns import WHO
 from .book_coverage import Coverage, coverage
+from .dearest import dearest
 from .filters import Filters, today
 from .group_names import column_of, columns_of, in_one, label
 from .late import late_requests
@@ -90,7 +91,11 @@ def spend_page(filters: Filters, step: str, top: int) -> tuple[Spend, SpendTable
     """All three for one page, in as few passes over the book as they need."""
     _check(filters, step)
     group_by = filters.group_by
-    now = Answers(filters, [Split(), Split(group_by)])
+    splits = [Split(), Split(group_by)]
+    if _is_by_name(group_by):
+        # What is in nobody's share of a day is known from the same pass as the total.
+        splits.append(Split(_without_names(group_by), by_time=True))
+    now = Answers(filters, splits)
     series = _series(now, group_by, step, top)
     return now.total(), now.table(group_by, _before(now, group_by)), series
 
@@ -111,13 +116,21 @@ def _series(now: Answers, group_by: tuple[str, ...], step: str, top: int) -> Ser
     if not group_by:
         return now.again([split], DRAWN, step=step).series((), top)
     drawn = now.dearest(group_by)[:top]
-    if not by_user.is_by_name(Split(columns_of(group_by))):
+    if not _is_by_name(group_by):
         named = tuple(now.columns(group_by, drawn))
         by_time = now.again([split], replace(DRAWN, named=named), step=step)
         return by_time.series(group_by, top, drawn)
     [at] = (place for place, group in enumerate(group_by) if {*columns_of((group,))} & set(WHO))
     users = tuple(dict.fromkeys(key[at] for key in drawn))
     return now.again([split], DRAWN, users).series(group_by, top, drawn)
+
+
+def _is_by_name(group_by: tuple[str, ...]) -> bool:
+    return by_user.is_by_name(Split(columns_of(group_by)))
+
+
+def _without_names(group_by: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(group for group in group_by if column_of(group) not in WHO)
 
 
 def _before(now: Answers, group_by: tuple[str, ...]) -> Answers | None:
@@ -180,8 +193,10 @@ class Answers:
         self.names = {project.slug: project.name for project in self.projects.values()}
         of_columns = [replace(split, keys=columns_of(split.keys)) for split in splits]
         for who in set(columns_of(tuple(groups))) & set(WHO):
-            self.users = by_user.dearest(filters, who) if users is None else users
+            self.users = dearest(filters, who) if users is None else users
         self.covered: Coverage = like.covered if like else coverage(filters)
+        # What was read already of splits by no name: see `by_user.sums`.
+        self.whole: dict[Split, list[Sum]] = like.whole if like else {}
         self.converter: Converter | None = None
         if filters.convert:
             found, self.converter = conversion.sums(filters, of_columns, self._read)
@@ -200,9 +215,10 @@ class Answers:
         return Answers(self.filters, splits, step, users, asked, like=self)
 
     def _read(self, splits: Sequence[Split]) -> list[list[Sum]]:
-        by_name = any(map(by_user.is_by_name, splits))
-        read = by_user.sums if by_name else book.sums
-        return read(self.filters, splits, self.step, self.users, self.asked, self.covered)
+        asked = (self.filters, splits, self.step, self.users, self.asked, self.covered)
+        if any(map(by_user.is_by_name, splits)):
+            return by_user.sums(*asked, self.whole)
+        return book.sums(*asked)
 
     def total(self) -> Spend:
         found = self.answers[Split()]

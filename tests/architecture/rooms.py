@@ -38,6 +38,7 @@ PURE = (
     "finops.costing",
     "finops.series",
     "gpu_probe.wire",
+    "ingest.arrays",
     "ingest.error_records",
     "ingest.events",
     "ingest.masking",

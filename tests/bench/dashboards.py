@@ -48,12 +48,11 @@ SUMS = (
     "ingest_span_quarter", "ingest_span_hour", "ingest_span_day", "ingest_span_week",
     "ingest_request_day", "ingest_concurrency_quarter", "ingest_user_day",
     "ingest_conversation_day", "finops_costquarter", "finops_costday", "finops_usercostday",
-    "finops_usercostweek", "finops_usercostfourweeks", "finops_userspend", "finops_userpage",
-    "ingest_label_day", "finops_labelcostday", "finops_labelcostweek",
-    "finops_labelcostfourweeks", "finops_labelspend", "finops_poolquarter",
-    "finops_poolday", "finops_hardwareday", "ingest_gpu_day", "ingest_billday",
-    "finops_landedbill", "finops_landedhardware",
-    "finops_landedhardwareday",
+    "finops_usercostweek", "finops_usercostfourweeks", "finops_knownuser", "finops_userspend",
+    "finops_userpage", "ingest_label_day", "finops_labelcostday", "finops_labelcostweek",
+    "finops_labelcostfourweeks", "finops_labelspend", "finops_poolquarter", "finops_poolday",
+    "finops_hardwareday", "ingest_gpu_day", "ingest_billday", "finops_landedbill",
+    "finops_landedhardware", "finops_landedhardwareday",
 )  # fmt: skip
 
 
@@ -258,7 +257,8 @@ def _beside_duckdb(
     duck: Any, analyst: Any, start: datetime, end: datetime
 ) -> dict[str, tuple[float, float]]:
     """Question → milliseconds of ours and of DuckDB, at the 95th percentile, in fresh windows."""
-    from finops.queries import by_user, spend, traffic
+    from finops.queries import spend, traffic
+    from finops.queries.dearest import dearest
     from ingest.models import Project
     from tests.bench.duck import QUESTIONS, timed
 
@@ -269,7 +269,7 @@ def _beside_duckdb(
         (30, usage + "group_by=model", spend.spend_series, ()),
         (7, "group_by=model", traffic.request_summary, ()),
         (30, "group_by=model", traffic.request_summary, ()),
-        (7, usage, by_user.dearest, ()),
+        (7, usage, dearest, ()),
         (1, f"{usage}f.project={project.slug}", lambda f: spend.spend_series(f, "hour"),
          (project.pk,)),
         (7, f"f.model={model}", lambda f: traffic.latency_series(f, "hour"), (model,)),

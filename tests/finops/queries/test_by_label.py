@@ -12,7 +12,7 @@ from finops.actions.price_book import OwnPrice, set_own_prices
 from finops.actions.pricing import price_hours, reprice
 from finops.actions.user_costs import price_user_days
 from finops.models import BillMatch
-from finops.queries import by_user
+from finops.queries import dearest
 from finops.queries.filters import Filters
 from finops.queries.spend import NoSuchSeries, spend_by, spend_series, spend_total
 from ingest import labels, store
@@ -115,7 +115,7 @@ def test_rows_add_up_with_bills_and_hardware_beside_the_values(
 
 def test_no_customer_and_other_values_are_rows_beside_the_dearest(used, ask, monkeypatch):
     monkeypatch.setattr("ingest.rollup.users.MOST_VALUES", 2)
-    monkeypatch.setattr(by_user, "MOST_NAMED", 1)
+    monkeypatch.setattr(dearest, "MOST_NAMED", 1)
     come(used, of(5, "small", input_tokens=1000), of(6, "small too", input_tokens=1000))
     assert by(spend_by(ask(BY_CUSTOMER))) == {
         ("beta",): (BETA, 1),

@@ -11,8 +11,8 @@ from finops.actions.price_book import OwnPrice, set_own_prices
 from finops.actions.pricing import price_hours, reprice
 from finops.actions.user_costs import price_user_days
 from finops.models import BillMatch, PricedUserDay, UserCostDay
-from finops.queries import by_user
-from finops.queries.spend import NoSuchSeries, spend_by, spend_series, spend_total
+from finops.queries import dearest
+from finops.queries.spend import NoSuchSeries, spend_by, spend_page, spend_series, spend_total
 from ingest import store
 from ingest.models import UserDayState
 from ingest.rollup import roll_up, sum_users
@@ -103,10 +103,11 @@ def test_rows_add_up_with_bills_and_hardware_beside_the_users(
     assert table.total.tokens == total.tokens
     series = spend_series(filters)
     assert sum(sum(filter(None, line.values)) for line in series.lines) == total.cost
+    assert spend_page(filters, "day", 8) == (total, table, series)
 
 
 def test_only_the_dearest_are_named_and_everybody_else_is_one_row(used, ask, monkeypatch):
-    monkeypatch.setattr(by_user, "MOST_NAMED", 1)
+    monkeypatch.setattr(dearest, "MOST_NAMED", 1)
     assert by(spend_by(ask(BY_USER))) == {
         ("ada",): (ADA, 1),
         ("Everybody else",): (BO + Decimal("0.15"), 2),
@@ -114,7 +115,7 @@ def test_only_the_dearest_are_named_and_everybody_else_is_one_row(used, ask, mon
 
 
 def test_user_before_is_compared_with_the_same_user_now(used, ask, monkeypatch):
-    monkeypatch.setattr(by_user, "MOST_NAMED", 1)
+    monkeypatch.setattr(dearest, "MOST_NAMED", 1)
     before = NOON - timedelta(days=14)
     million = {"started_at": before, "input_tokens": 1_000_000, "output_tokens": 0}
     come(used, *(span(n, user_id="bo", **million) for n in (10, 11)),

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from finops.actions import exchange, user_sums
 from finops.costing.exchange import Missing, Part
 from finops.money import CONTEXT
-from finops.queries import book, by_user
+from finops.queries import book, dearest
 from finops.queries.conversion import MONEY
 from finops.queries.cost_lines import cost_lines
 from finops.queries.filters import FilterError, Filters
@@ -146,11 +146,13 @@ def test_users_are_ordered_and_add_up_across_currencies(ask, traffic, chat, monk
     UserCostDay.objects.create(**dear, user_id="credit", currency="Credits", cost=Decimal(900))
     with connection.cursor() as cursor:
         user_sums.write(cursor, chat.pk, dear["day"])
-    monkeypatch.setattr(by_user, "MOST_NAMED", 1)
+    monkeypatch.setattr(dearest, "MOST_NAMED", 1)
 
-    table = spend_by(ask(f"{DAYS}&convert=EUR&group_by=user"))
+    filters = ask(f"{DAYS}&convert=EUR&group_by=user")
+    table = spend_by(filters)
 
     assert by(table) == {("dollar",): Decimal(4), ("(everybody else)",): Decimal(24)}
+    assert spend_page(filters, "day", 8)[1:] == (table, spend_series(filters))
 
 
 def test_bills_and_hardware_are_converted_as_well(ask, rates, bills, pool):

@@ -8,12 +8,11 @@ from importlib import import_module
 import pytest
 from django.db import connection
 from django.db.migrations import RunSQL
-from django.db.models import DecimalField
-from django.db.models.functions import Cast
 
 from finops.actions import user_sums
 from finops.models import (
     BillMatch,
+    KnownUser,
     LabelCostDay,
     LabelCostFourWeeks,
     LabelCostWeek,
@@ -26,7 +25,7 @@ from finops.models import (
     UserSpend,
 )
 from finops.models.costs import Costs
-from finops.queries import book, by_user
+from finops.queries import book, dearest
 from finops.queries.book import Split, days
 from finops.queries.book_coverage import coverage
 from finops.queries.spend import spend_by
@@ -67,25 +66,33 @@ def spent(chat, search):
 
 
 def test_days_and_weeks_are_the_wide_rows_summed(spent):
-    """Usage without an amount stands with the currency that a user has, or alone."""
+    """Once of everything, and once by service, provider and model."""
     starts = {1: lambda day: day, 7: monday_of, 28: first_of_four}
+    wanted = {}
     for length, start in starts.items():
-        wanted = {}
         for row in spent:
-            first = start(row.day)
-            has = {
-                one.currency
-                for one in spent
-                if (one.project_id, one.day, one.user_id) == (row.project_id, row.day, row.user_id)
-            }
-            key = (row.project_id, first, row.user_id, row.currency or max(has))
-            spans, cost = wanted.get(key, (0, Decimal(0)))
-            wanted[key] = (spans + row.spans, cost + row.cost)
-        found = UserSpend.objects.filter(days=length)
-        columns = ("project_id", "first", "user_id", "currency", "spans", "cost")
-        assert {
-            row[:4]: (row[4], pytest.approx(row[5])) for row in found.values_list(*columns)
-        } == {key: (spans, float(cost)) for key, (spans, cost) in wanted.items()}
+            for of_what in ((True, "", "", ""), (False, row.service, row.provider, row.model)):
+                key = (row.project_id, length, start(row.day), *of_what, row.currency, row.user_id)
+                spans, cost = wanted.get(key, (0, Decimal(0)))
+                wanted[key] = (spans + row.spans, cost + row.cost)
+    assert ranks() == {
+        key: (spans, pytest.approx(float(cost))) for key, (spans, cost) in wanted.items()
+    }
+
+
+RANKED = ("project_id", "days", "first", "of_all", "service", "provider", "model", "currency")
+
+
+def ranks(**chosen):
+    """What each user's place in the arrays says."""
+    names = dict(KnownUser.objects.values_list("number", "user_id"))
+    return {
+        (*key, names[user]): (spans, cost)
+        for *key, users, costs, counts in UserSpend.objects.filter(**chosen).values_list(
+            *RANKED, "users", "costs", "spans"
+        )
+        for user, cost, spans in zip(users, costs, counts, strict=True)
+    }
 
 
 @pytest.mark.parametrize(("group_by", "length"), [("user", 14), ("user,model", 14), ("user", 28)])
@@ -103,40 +110,39 @@ def test_figures_by_the_week_are_those_of_the_days(spent, ask, monkeypatch, grou
     assert by_week.total.cost > 0
 
 
+@pytest.mark.parametrize("narrowed", ["", "&f.model=a", "&f.model=a&f.model=c&f.service=api"])
 @pytest.mark.parametrize(("first", "last"), [(0, 33), (2, 30), (3, 9), (1, 2), (4, 26), (8, 9)])
-def test_the_dearest_are_those_of_the_wide_rows(spent, ask, monkeypatch, first, last):
-    monkeypatch.setattr(by_user, "MOST_NAMED", 3)
+def test_the_dearest_are_those_of_the_wide_rows(spent, ask, monkeypatch, first, last, narrowed):
+    monkeypatch.setattr(dearest, "MOST_NAMED", 3)
     start, end = MONDAY + timedelta(days=first - 2), MONDAY + timedelta(days=last - 2)
     costs, spans = {}, {}
     for row in spent:
-        if start <= row.day < end and row.currency in ("USD", ""):
+        is_asked = not narrowed or f"f.model={row.model}" in narrowed
+        if is_asked and start <= row.day < end and row.currency in ("USD", ""):
             costs[row.user_id] = costs.get(row.user_id, 0) + row.cost
             spans[row.user_id] = spans.get(row.user_id, 0) + row.spans
 
-    filters = ask(f"basis=usage&group_by=user&from={start}&to={end}")
+    filters = ask(f"basis=usage&group_by=user&from={start}&to={end}{narrowed}")
 
     ranked = sorted(costs, key=lambda user: (-round(costs[user], 9), -spans[user], user))
-    assert by_user.dearest(filters) == tuple(ranked[:3])
+    assert dearest.dearest(filters) == tuple(ranked[:3])
 
 
 def test_a_day_written_again_changes_its_week_and_nothing_else(spent, chat):
-    columns = ("project_id", "days", "first", "user_id", "currency", "spans", "cost")
-    before = set(UserSpend.objects.exclude(project_id=chat.pk, days__gt=1).values_list(*columns))
+    before = ranks()
     pages = set(UserPage.objects.values_list("pk", "users", "priced_spans"))
     UserCostDay.objects.filter(project_id=chat.pk, day=MONDAY, user_id="bo").delete()
     with connection.cursor() as cursor:
         user_sums.write(cursor, chat.pk, MONDAY)
         user_sums.write(cursor, chat.pk, MONDAY)
 
-    assert before - set(UserSpend.objects.values_list(*columns)) == {
-        row for row in before if row[:4] == (chat.pk, 1, MONDAY, "bo")
-    }
-    week = UserSpend.objects.get(
-        project_id=chat.pk, days=7, first=MONDAY, user_id="bo", currency="USD"
-    )
-    assert week.spans == 2 * sum(
-        (row.user_id, row.project_id) == ("bo", chat.pk)
-        and row.currency in ("USD", "")
+    after = ranks()
+    own = [key for key in before if (key[0], key[2], key[-1]) == (chat.pk, MONDAY, "bo")]
+    assert {key for key in before if key not in after} == {key for key in own if key[1] == 1}
+    assert {key for key in after if after[key] != before[key]} == {key for key in own if key[1] > 1}
+    week = (chat.pk, 7, MONDAY, True, "", "", "", "USD", "bo")
+    assert after[week][0] == 2 * sum(
+        (row.user_id, row.project_id, row.currency) == ("bo", chat.pk, "USD")
         and MONDAY < row.day < MONDAY + timedelta(days=7)
         for row in spent
     )
@@ -195,10 +201,19 @@ def test_values_of_a_label_are_summed_as_users_are(spent, ask, monkeypatch):
             user_sums.write_labels(cursor, project, day)
 
     customers = {"label": "customer"}
-    to_rank_by = Cast("cost", DecimalField(max_digits=20, decimal_places=9))
-    ranked = ("project_id", "days", "first", "currency", "spans", to_rank_by)
-    assert set(LabelSpend.objects.filter(**customers).values_list("value", *ranked)) == set(
-        UserSpend.objects.values_list("user_id", *ranked)
+    of_users = {key[:3] + key[-2:]: told for key, told in ranks(of_all=True).items()}
+    narrow = {
+        (*row.pk[:3], row.currency, row.value): (row.spans, row.cost)
+        for row in LabelSpend.objects.filter(**customers)
+    }
+    # Usage without an amount stands with the currency that a value has, or alone.
+    for key, (spans, cost) in narrow.items():
+        own = of_users[key]
+        priceless = of_users.get((*key[:3], "", key[-1]), (0, 0))
+        assert float(cost) == pytest.approx(own[1])
+        assert spans in (own[0], own[0] + priceless[0])
+    assert sum(spans for spans, _ in narrow.values()) == sum(
+        spans for spans, _ in of_users.values()
     )
     costs = ("day", *(field.name for field in Costs._meta.fields))
     for of_label, of_user in (
@@ -252,11 +267,9 @@ def test_migration_fills_them_as_pricing_does_also_for_days_long_past(spent, cha
             user_sums.write_labels(cursor, project, day)
     filled = (LabelSpend, LabelCostWeek, LabelCostFourWeeks, UserCostFourWeeks)
     before = [set(made.objects.values_list()) for made in filled]
-    ranks = UserSpend.objects.filter(days=28)
-    ranked = set(ranks.values_list("pk", "spans"))
-    for made in filled:
+    ranked = ranks()
+    for made in (*filled, UserSpend, KnownUser):
         made.objects.all().delete()
-    ranks.delete()
 
     migration = import_module("finops.migrations.0008_longer_sums").Migration
     with connection.cursor() as cursor:
@@ -265,5 +278,5 @@ def test_migration_fills_them_as_pricing_does_also_for_days_long_past(spent, cha
                 cursor.execute(operation.sql)
 
     assert [set(made.objects.values_list()) for made in filled] == before
-    assert set(ranks.values_list("pk", "spans")) == ranked
+    assert ranks() == {key: (spans, pytest.approx(cost)) for key, (spans, cost) in ranked.items()}
     assert {made.objects.filter(day__year=2023).exists() for made in filled[1:]} == {True}
