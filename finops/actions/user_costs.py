@@ -101,8 +101,8 @@ def _price_day(project: int, day: date, summed: int) -> bool:
             return False  # its hours come first; it stays due
         cards = cards_of(project, day)
         users = priced_shares(project, day, _users(project, day), cards)
-        # In the order in which those of one model are looked for.
-        users.sort(key=lambda share: share.group[3])
+        # Each user's beside each other, as they are looked for.
+        users.sort(key=lambda share: str(share.who))
         copied = (_copied(day, (share.who,), project, share) for share in users)
         _write(cursor, project, day, "finops_usercostday", ("user_id",), copied)
         user_sums.write(cursor, project, day)

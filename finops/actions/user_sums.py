@@ -98,8 +98,8 @@ SELECT project_id, %(from{{days}})s, {{who}}, {", ".join(COST_DIMENSIONS)},
 FROM finops_{{one}}cost{{made_of}}
 WHERE project_id = %(project)s AND day >= %(from{{days}})s AND day < %(to{{days}})s
 GROUP BY project_id, {{who}}, {", ".join(COST_DIMENSIONS)}
-ORDER BY model, {{who}}"""
-"""In the order in which rows of one model are looked for."""
+ORDER BY {{who}}"""
+"""Each one's rows beside each other, as they are looked for."""
 
 PERIODS = (
     {"name": "week", "days": 7, "made_of": "day", "made_of_days": 1},

@@ -54,7 +54,7 @@ SELECT project_id, {day} AS begins, {who}, service, kind, provider, model, tier,
     sum(cost), CASE WHEN count(list_cost) = count(*) THEN sum(list_cost) END
 FROM finops_{one}cost{of}
 GROUP BY project_id, begins, {who}, service, kind, provider, model, tier, input_band, currency
-ORDER BY project_id, begins, model, {who}"""
+ORDER BY project_id, begins, {who}"""
 
 MONDAY = "date_trunc('week', {})::date"
 # The remainder of a day before 2024 is negative in PostgreSQL.
@@ -141,7 +141,7 @@ def costs(name, table, begins, who, **indexes):
 BY_WHAT = ("service", "provider", "model")
 LABEL = ("label", "value")
 BY_LABEL = {"value": ("label", "value", "day")}
-BY_USER = {"user": ("user_id", "day"), "model": ("day", "model")}
+BY_USER = {"user": ("user_id", "day")}
 
 
 class Migration(migrations.Migration):
@@ -184,14 +184,6 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["label", "value", "day"], name="label_cost_day_value"),
         ),
         migrations.RemoveIndex(model_name="usercostday", name="user_cost_day_day"),
-        migrations.AddIndex(
-            model_name="usercostday",
-            index=models.Index(fields=["day", "model"], name="user_cost_day_model"),
-        ),
-        migrations.AddIndex(
-            model_name="usercostweek",
-            index=models.Index(fields=["day", "model"], name="user_cost_week_model"),
-        ),
         migrations.CreateModel(
             name="KnownUser",
             fields=[

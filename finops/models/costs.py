@@ -102,10 +102,7 @@ class UserCostDay(Costs):
     user_id = models.TextField()
 
     class Meta:
-        indexes = [
-            models.Index(fields=["day", "model"], name="user_cost_day_model"),
-            models.Index(fields=["user_id", "day"], name="user_cost_day_user"),
-        ]
+        indexes = [models.Index(fields=["user_id", "day"], name="user_cost_day_user")]
         constraints = finite_decimal("user_cost_day", "cost", "list_cost")
 
 

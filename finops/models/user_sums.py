@@ -79,10 +79,7 @@ class UserCostWeek(Costs):
     user_id = models.TextField()
 
     class Meta:
-        indexes = [
-            models.Index(fields=["user_id", "day"], name="user_cost_week_user"),
-            models.Index(fields=["day", "model"], name="user_cost_week_model"),
-        ]
+        indexes = [models.Index(fields=["user_id", "day"], name="user_cost_week_user")]
         constraints = finite_decimal("user_cost_week", "cost", "list_cost")
 
 
@@ -94,10 +91,7 @@ class UserCostFourWeeks(Costs):
     user_id = models.TextField()
 
     class Meta:
-        indexes = [
-            models.Index(fields=["user_id", "day"], name="user_cost_four_weeks_user"),
-            models.Index(fields=["day", "model"], name="user_cost_four_weeks_model"),
-        ]
+        indexes = [models.Index(fields=["user_id", "day"], name="user_cost_four_weeks_user")]
         constraints = finite_decimal("user_cost_four_weeks", "cost", "list_cost")
 
 

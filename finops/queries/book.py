@@ -40,6 +40,7 @@ from .book_columns import (
     usage_counted,
 )
 from .book_columns import COSTS as COSTS
+from .book_columns import EVERYBODY_ELSE as EVERYBODY_ELSE
 from .book_columns import IDLE as IDLE
 from .book_columns import NO_MODEL as NO_MODEL
 from .book_columns import NOT_ON_BILL as NOT_ON_BILL
@@ -128,7 +129,7 @@ SELECT {keys_of(USAGE, keys, time_column if step else None)}, c.currency,
     {VOLUMES},
     {_unlisted(filters, counted)} AS unknown_lines, 0::float8 AS unpriced_gpu_s,
     0::float8 AS answered
-FROM {table} c LEFT JOIN pools ON pools.provider = lower(c.provider)
+FROM {table} c
 WHERE {within} {usage_in_scope(filters)}
 GROUP BY {ordinals(keys, step)}"""
 
@@ -243,8 +244,8 @@ def sums(
 ) -> list[list[Sum]]:
     """The scope, split in each of these ways, in one pass: `result[i]` answers `splits[i]`.
 
-    With the key `user`, or `label`, usage is that of `users` alone: see `by_user`. `covered` is
-    what bills cover of this scope, where that is known already.
+    With the key `user`, or `label`, there is the usage of `users` alone: see `by_user`. `covered`
+    is what bills cover of this scope, where that is known already.
     """
     keys = tuple(dict.fromkeys(key for split in splits for key in split.keys))
     stepped = step if any(split.by_time for split in splits) else ""
@@ -304,11 +305,13 @@ def _others_as_one(source: str, keys: list[str], step: str, measures: Sequence[s
 def _parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
     if filters.labels:
         return [_usage(filters, keys, step, windows=0)]  # nothing else has labels
+    if set(keys) & set(WHO):
+        return [_usage(filters, keys, step, len(covered.days))]
     parts = []
     if filters.basis in ("book", "usage"):
         parts.append(_usage(filters, keys, step, len(covered.days)))
         parts.append(_hardware(filters, keys, step, covered.of_pools))
-    if covered.edges and not set(keys) & set(WHO):
+    if covered.edges:
         parts.append(_usage_edges(filters, keys, step))
     if filters.basis in ("book", "bill"):
         parts.append(_bills(filters, keys, step))

@@ -15,6 +15,7 @@ SHARED = "(shared hardware)"
 UNBILLED = "(not billed)"
 NOT_ON_BILL = "(not on the bill)"
 NO_MODEL = "(credits and taxes)"
+EVERYBODY_ELSE = "(everybody else)"
 
 USAGE = {
     "project": "c.project_id::text",
@@ -27,6 +28,7 @@ USAGE = {
     "origin": "'usage'",
     "user": "c.user_id",
     "label": "c.value",
+    "anybody": f"'{EVERYBODY_ELSE}'",
     "rule": "''",
 }
 HARDWARE = {
@@ -38,8 +40,7 @@ HARDWARE = {
     "tier": f"'{SHARED}'",
     "sku": "l.hardware",
     "origin": "'hardware'",
-    "user": f"'{SHARED}'",
-    "label": f"'{SHARED}'",
+    "anybody": f"'{SHARED}'",
     "rule": "''",
 }
 BILL = {
@@ -57,11 +58,13 @@ BILL = {
     "tier": f"'{NOT_ON_BILL}'",
     "sku": "d.sku",
     "origin": "'bill'",
-    "user": f"'{NOT_ON_BILL}'",
-    "label": f"'{NOT_ON_BILL}'",
+    "anybody": f"'{NOT_ON_BILL}'",
     "rule": "''",
 }
-"""Each part's column for each thing that rows are grouped or filtered by; `book_moved` has more."""
+"""Each part's column for each thing that rows are grouped or filtered by; `book_moved` has more.
+
+Usage alone is known by user and by label. Beside that, a total can be split by `anybody`: usage, of
+which single users have their share, and what is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,10 @@ VOLUMES = """
         AS priced_requests,
     coalesce(sum(c.tokens - c.unpriced_tokens) FILTER (WHERE c.currency <> ''), 0)::bigint
         AS priced_tokens,
-    coalesce(sum(c.spans) FILTER (
-        WHERE c.kind = ANY(%(kinds)s) AND pools.provider IS NOT NULL), 0)::bigint AS pool_requests,
-    coalesce(sum(c.tokens) FILTER (WHERE pools.provider IS NOT NULL), 0)::bigint AS pool_tokens,
+    coalesce(sum(c.spans) FILTER (WHERE c.kind = ANY(%(kinds)s)
+        AND lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_requests,
+    coalesce(sum(c.tokens) FILTER (
+        WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint AS pool_tokens,
     sum(c.unpriced_spans)::bigint AS unpriced_spans,
     sum(c.unpriced_tokens)::bigint AS unpriced_tokens,
     sum(c.unknown_spans)::bigint AS unknown_spans"""

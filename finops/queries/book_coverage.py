@@ -74,13 +74,17 @@ def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:
     usage that is not billed yet.
     """
     sql = f"""
-        SELECT m.usage_provider, p.billing_month,
-            least(max(p.last_charge_at), max(d.charged_until))
+        SELECT m.usage_provider, p.billing_month, least(max(p.last_charge_at), max(d.until))
         FROM ingest_deliveryperiod p
         JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
-        JOIN ingest_billday d ON d.period_id = p.id AND d.charge_category = 'Usage'
-        JOIN finops_billmatch m ON m.bill_provider = d.provider AND m.bill_service = d.service
-        WHERE {believed(filters)}
+        CROSS JOIN finops_billmatch m
+        -- One look into the index for each: a bill has thousands of such days.
+        CROSS JOIN LATERAL (
+            SELECT max(charged_until) AS until FROM ingest_billday
+            WHERE period_id = p.id AND charge_category = 'Usage'
+                AND provider = m.bill_provider AND service = m.bill_service
+        ) AS d
+        WHERE {believed(filters)} AND d.until IS NOT NULL
             AND p.billing_month >= %(start)s::date - 62 AND p.billing_month < %(end)s
         GROUP BY 1, 2"""
     return list(rows(sql, parameters(filters)))

@@ -16,7 +16,6 @@ from .book_columns import (
     NO_VOLUMES,
     UNKNOWN_VOLUMES,
     USAGE,
-    WHO,
     hardware_counted,
     hardware_source,
     keys_of,
@@ -38,8 +37,7 @@ MOVED_HARDWARE = HARDWARE | {
     "rule": "coalesce(q.rule_id::text, '')",
 }
 MOVED_USAGE = USAGE | {
-    "user": f"'{MOVED_BY_RULES}'",
-    "label": f"'{MOVED_BY_RULES}'",
+    "anybody": f"'{MOVED_BY_RULES}'",
     "rule": "c.rule_id::text",
 }
 
@@ -57,7 +55,7 @@ def parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage)
     if filters.basis == "book":
         found.append(_moved_hardware(filters, keys, step, covered.of_pools))
         found.append(_moved_usage(filters, keys, step, len(covered.days)))
-        if covered.edges and not set(keys) & set(WHO):
+        if covered.edges:
             found.append(_moved_usage_edges(filters, keys, step))
     return found
 

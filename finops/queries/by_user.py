@@ -9,18 +9,16 @@ without it, and the values beyond those that a day keeps apart, have a row of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from . import book
 from .amounts import added, minus
 from .book import EVERYTHING, Asked, Split, Sum
-from .book_columns import WHO
+from .book_columns import EVERYBODY_ELSE, WHO
 from .book_coverage import Coverage
 from .filters import Filters
-
-EVERYBODY_ELSE = "(everybody else)"
 
 Key = tuple[tuple[str, ...], Any, str]
 
@@ -36,47 +34,66 @@ def sums(
 ) -> list[list[Sum]]:
     """As `book.sums`, for splits of which some have the key `user` or `label`.
 
-    `whole` is what is known already of splits without such a key, at least the measures asked for;
-    what is read of them goes there.
+    `whole` is what is known already by `anybody` in place of that key, at least the measures asked
+    for; what is read of it goes there.
     """
-    whole = {} if whole is None else whole
-    plain = [replace(split, keys=_without_user(split.keys, split.keys)) for split in splits]
-    if wanted := [split for split in dict.fromkeys(plain) if split not in whole]:
-        read = book.sums(filters, wanted, step, (), asked, covered)
-        whole.update(zip(wanted, read, strict=True))
-    named = [split for split in splits if is_by_name(split)]
-    shares = dict(zip(named, book.sums(filters, named, step, users, asked, covered), strict=True))
+    by_name = [split for split in splits if is_by_name(split)]
+    shares: dict[Split, list[Sum]] = {split: [] for split in by_name}
+    if filters.basis != "bill":
+        read = book.sums(filters, by_name, step, users, replace(asked, named=None), covered)
+        shares.update(zip(by_name, read, strict=True))
+    plain = [replace(split, keys=anybody(split.keys)) for split in splits]
+    known = dict(whole or {})
+    if wanted := [split for split in dict.fromkeys(plain) if split not in known]:
+        read = book.sums(filters, wanted, step, (), _of_everything(asked, shares), covered)
+        known.update(zip(wanted, read, strict=True))
+    if whole is not None and asked.named is None:
+        whole.update(known)
     return [
-        [*shares[split], *_rest(split, shares[split], whole[all_users], asked)]
+        [*shares[split], *_rest(split, shares[split], known[of_all], asked)]
         if split in shares
-        else whole[all_users]
-        for split, all_users in zip(splits, plain, strict=True)
+        else known[of_all]
+        for split, of_all in zip(splits, plain, strict=True)
     ]
+
+
+def _of_everything(asked: Asked, shares: Mapping[Split, Sequence[Sum]]) -> Asked:
+    """Of the whole, what somebody has a share in has to be told apart too."""
+    if asked.named is None:
+        return asked
+    shared = (_of_anybody(split, one.keys) for split, told in shares.items() for one in told)
+    return replace(asked, named=tuple(dict.fromkeys((*shared, *asked.named))))
 
 
 def is_by_name(split: Split) -> bool:
     return bool(set(split.keys) & set(WHO))
 
 
+def anybody(keys: Sequence[str]) -> tuple[str, ...]:
+    """With all users, or all values of a label, as one."""
+    return tuple("anybody" if key in WHO else key for key in keys)
+
+
+def _of_anybody(split: Split, keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        EVERYBODY_ELSE if name in WHO else key for name, key in zip(split.keys, keys, strict=True)
+    )
+
+
 def _rest(split: Split, shares: Sequence[Sum], whole: Sequence[Sum], asked: Asked) -> list[Sum]:
-    """What is in the whole and in nobody's share."""
+    """What is in the whole and in nobody's share: the usage of others, and what is no usage."""
+    [place] = (at for at, name in enumerate(split.keys) if name in WHO)
     told: dict[Key, list[dict[str, Any]]] = {}
     for one in shares:
-        key = (_without_user(split.keys, one.keys), one.point, one.currency)
+        key = (_of_anybody(split, one.keys), one.point, one.currency)
         told.setdefault(key, []).append(one.measures)
     left = []
     for one in whole:
         parts = added(told.get((one.keys, one.point, one.currency), []))
         measures = {name: _less(one.measures[name], parts.get(name)) for name in asked.measures}
-        if any(measures.values()):
-            keys = iter(one.keys)
-            own = tuple(EVERYBODY_ELSE if name in WHO else next(keys) for name in split.keys)
-            left.append(Sum(own, one.point, one.currency, measures))
+        if one.keys[place] != EVERYBODY_ELSE or any(measures.values()):
+            left.append(replace(one, measures=measures))
     return left
-
-
-def _without_user(names: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(value for name, value in zip(names, values, strict=True) if name not in WHO)
 
 
 def _less(whole: Any, part: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ingest.labels import OTHER_VALUES
 
-from . import book, book_moved, by_user
+from . import book, book_moved
 from .filters import label_of
 
 
@@ -34,7 +34,7 @@ LABELS = {
     book.UNBILLED: "Not billed",
     book.NOT_ON_BILL: "Unknown to bills",
     book.NO_MODEL: "Credits, taxes, adjustments",
-    by_user.EVERYBODY_ELSE: "Everybody else",
+    book.EVERYBODY_ELSE: "Everybody else",
     OTHER_VALUES: "Other values",
     book_moved.MOVED_BY_RULES: "Moved by rules",
 }

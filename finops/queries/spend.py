@@ -92,9 +92,9 @@ def spend_page(filters: Filters, step: str, top: int) -> tuple[Spend, SpendTable
     _check(filters, step)
     group_by = filters.group_by
     splits = [Split(), Split(group_by)]
-    if _is_by_name(group_by):
+    if len(group_by) == 1 and _is_by_name(group_by):
         # What is in nobody's share of a day is known from the same pass as the total.
-        splits.append(Split(_without_names(group_by), by_time=True))
+        splits.append(Split(by_user.anybody(columns_of(group_by)), by_time=True))
     now = Answers(filters, splits)
     series = _series(now, group_by, step, top)
     return now.total(), now.table(group_by, _before(now, group_by)), series
@@ -116,21 +116,16 @@ def _series(now: Answers, group_by: tuple[str, ...], step: str, top: int) -> Ser
     if not group_by:
         return now.again([split], DRAWN, step=step).series((), top)
     drawn = now.dearest(group_by)[:top]
-    if not _is_by_name(group_by):
-        named = tuple(now.columns(group_by, drawn))
-        by_time = now.again([split], replace(DRAWN, named=named), step=step)
-        return by_time.series(group_by, top, drawn)
-    [at] = (place for place, group in enumerate(group_by) if {*columns_of((group,))} & set(WHO))
-    users = tuple(dict.fromkeys(key[at] for key in drawn))
-    return now.again([split], DRAWN, users).series(group_by, top, drawn)
+    asked = replace(DRAWN, named=tuple(now.columns(group_by, drawn)))
+    users = None
+    if _is_by_name(group_by):
+        [at] = (place for place, group in enumerate(group_by) if column_of(group) in WHO)
+        users, step = tuple(dict.fromkeys(key[at] for key in drawn)), "day"
+    return now.again([split], asked, users, step).series(group_by, top, drawn)
 
 
 def _is_by_name(group_by: tuple[str, ...]) -> bool:
     return by_user.is_by_name(Split(columns_of(group_by)))
-
-
-def _without_names(group_by: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(group for group in group_by if column_of(group) not in WHO)
 
 
 def _before(now: Answers, group_by: tuple[str, ...]) -> Answers | None:
@@ -287,7 +282,7 @@ class Answers:
     def dearest(self, group_by: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Keys of groups that have a name, those that cost most first."""
         costs = {key: sums.get("cost") or ZERO for key, sums in self.by_key(group_by).items()}
-        named = [key for key in costs if by_user.EVERYBODY_ELSE not in key]
+        named = [key for key in costs if book.EVERYBODY_ELSE not in key]
         return sorted(named, key=lambda key: (-costs[key], key))
 
     def series(

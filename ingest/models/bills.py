@@ -143,5 +143,12 @@ class BillDay(models.Model):
     )
 
     class Meta:
-        indexes = [models.Index(fields=["day", "period"], name="bill_day_day")]
+        indexes = [
+            models.Index(fields=["day", "period"], name="bill_day_day"),
+            models.Index(
+                fields=["period", "provider", "service", "charged_until"],
+                condition=models.Q(charge_category="Usage"),
+                name="bill_day_until",
+            ),
+        ]
         constraints = finite_decimal("bill_day", *BillLine.COSTS)

@@ -104,6 +104,9 @@ def test_rows_add_up_with_bills_and_hardware_beside_the_users(
     series = spend_series(filters)
     assert sum(sum(filter(None, line.values)) for line in series.lines) == total.cost
     assert spend_page(filters, "day", 8) == (total, table, series)
+    _, _, few = spend_page(filters, "day", 1)
+    assert (len(few.lines), few.lines[0]) == (2, series.lines[0])
+    assert sum(sum(filter(None, line.values)) for line in few.lines) == total.cost
 
 
 def test_only_the_dearest_are_named_and_everybody_else_is_one_row(used, ask, monkeypatch):
