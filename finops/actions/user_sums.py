@@ -53,41 +53,24 @@ WHERE project_id = %(project)s AND day = %(day)s
 ORDER BY user_id ON CONFLICT DO NOTHING"""
 """Always in one order: projects are priced at once, and may have new users in common."""
 
-BY = "service, provider, model"
-IN_ARRAYS = f"""
-INSERT INTO finops_userspend
-    (project_id, days, first, of_all, {BY}, currency, users, costs, spans)
-SELECT %(project)s, {{days}}, {{first}}, of_all, {BY}, currency, array_agg(number),
-    array_agg(cost), array_agg(spans)
-FROM ({{found}}) AS found GROUP BY of_all, {BY}, currency"""
-
 SPENT = """
-DELETE FROM finops_userspend WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
-""" + IN_ARRAYS.format(
-    days=1,
-    first="%(day)s",
-    found="""
+DELETE FROM finops_userspend
+WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
+INSERT INTO finops_userspend (project_id, days, first, of_all, service, provider, model, currency,
+    users, costs, spans)
+SELECT %(project)s, {days}, %(from{days})s, of_all, service, provider, model, currency,
+    string_agg(int4send(number), ''), string_agg(float8send(cost), ''),
+    string_agg(int8send(spans), '')
+FROM (
     SELECT number, grouping(model) = 1 AS of_all, coalesce(service, '') AS service,
         coalesce(provider, '') AS provider, coalesce(model, '') AS model, currency,
         sum(cost)::float8 AS cost, sum(spans)::bigint AS spans
-    FROM finops_usercostday JOIN finops_knownuser USING (user_id)
-    WHERE project_id = %(project)s AND day = %(day)s
-    GROUP BY number, currency, GROUPING SETS ((service, provider, model), ())""",
-)
-
-SPENT_LONGER = """
-DELETE FROM finops_userspend
-WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
-""" + IN_ARRAYS.format(
-    days="{days}",
-    first="%(from{days})s",
-    found=f"""
-    SELECT number, of_all, {BY}, currency, sum(cost) AS cost, sum(count)::bigint AS spans
-    FROM finops_userspend s, unnest(users, costs, spans) AS u (number, cost, count)
-    WHERE project_id = %(project)s AND days = {{made_of_days}}
-        AND first >= %(from{{days}})s AND first < %(to{{days}})s
-    GROUP BY number, of_all, {BY}, currency""",
-)
+    FROM finops_usercost{name} JOIN finops_knownuser USING (user_id)
+    WHERE project_id = %(project)s AND day = %(from{days})s
+    GROUP BY number, currency, GROUPING SETS ((service, provider, model), ())
+) AS found
+GROUP BY of_all, service, provider, model, currency"""
+"""In the binary form of each number: to send arrays takes longer than to read them."""
 
 LONGER = f"""
 DELETE FROM finops_{{one}}cost{{name}} WHERE project_id = %(project)s AND day = %(from{{days}})s;
@@ -101,7 +84,8 @@ GROUP BY project_id, {{who}}, {", ".join(COST_DIMENSIONS)}
 ORDER BY {{who}}"""
 """Each one's rows beside each other, as they are looked for."""
 
-PERIODS = (
+DAY = {"name": "day", "days": 1}
+LONGER_PERIODS = (
     {"name": "week", "days": 7, "made_of": "day", "made_of_days": 1},
     {"name": "fourweeks", "days": 28, "made_of": "week", "made_of_days": 7},
 )
@@ -132,20 +116,20 @@ WHERE c.project_id = %(project)s AND c.day = %(day)s AND c.priced_spans > 0
 GROUP BY c.project_id, c.day, c.service, c.provider, c.model, c.currency, page"""
 
 
-def _by_periods(names: dict[str, str], *longer: str) -> list[str]:
-    return [text.format(**names, **period) for period in PERIODS for text in longer]
+def _longer(names: dict[str, str], *made: str) -> list[str]:
+    return [text.format(**names, **period) for period in LONGER_PERIODS for text in made]
 
 
 OF_USERS = (
     KNOWN,
-    SPENT,
-    *_by_periods({"one": "user", "who": "user_id"}, SPENT_LONGER, LONGER),
+    SPENT.format(**DAY),
+    *_longer({"one": "user", "who": "user_id"}, LONGER, SPENT),
     NUMBERS,
     PAGES,
 )
 OF_LABELS = (
     RANKED,
-    *_by_periods({"one": "label", "who": "label, value"}, RANKED_LONGER, LONGER),
+    *_longer({"one": "label", "who": "label, value"}, RANKED_LONGER, LONGER),
 )
 
 
@@ -164,6 +148,7 @@ def _write(cursor: Any, made: Sequence[str], project: int, day: date) -> None:
     given = {
         "project": project,
         "day": day,
+        "from1": day,
         "from7": monday,
         "to7": monday + WEEK,
         "from28": first,

@@ -1,6 +1,5 @@
 """Sums by four weeks of what users cost; of labels by the week and by four, made of what is there."""
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 SPEND = """
@@ -34,7 +33,8 @@ USER_SPEND = """
 INSERT INTO finops_userspend (project_id, days, first, of_all, service, provider, model, currency,
     users, costs, spans)
 SELECT project_id, {days}, begins, of_all, service, provider, model, currency,
-    array_agg(number), array_agg(cost), array_agg(spans)
+    string_agg(int4send(number), ''), string_agg(float8send(cost), ''),
+    string_agg(int8send(spans), '')
 FROM (
     SELECT project_id, {day} AS begins, number, grouping(model) = 1 AS of_all,
         coalesce(service, '') AS service, coalesce(provider, '') AS provider,
@@ -207,15 +207,9 @@ class Migration(migrations.Migration):
                     models.BooleanField(help_text="Then service, provider and model are empty."),
                 ),
                 *((one, models.TextField()) for one in (*BY_WHAT, "currency")),
-                (
-                    "users",
-                    ArrayField(models.IntegerField(), help_text="Numbers of `KnownUser`."),
-                ),
-                (
-                    "costs",
-                    ArrayField(models.FloatField(), help_text="To compare by, not to show."),
-                ),
-                ("spans", ArrayField(models.BigIntegerField())),
+                ("users", models.BinaryField(help_text="Numbers of `KnownUser`, int4.")),
+                ("costs", models.BinaryField(help_text="To compare by, not to show; float8.")),
+                ("spans", models.BinaryField(help_text="int8.")),
             ],
             options={
                 "indexes": [

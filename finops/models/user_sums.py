@@ -5,7 +5,6 @@ Which are the dearest, and how many different users there were. Recomputable fro
 and written with them.
 """
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from ingest.models.fields import BitSet, finite_decimal, money
@@ -26,17 +25,18 @@ class Spend(models.Model):
 
 
 class KnownUser(models.Model):
-    """A user of any project by number, so that users can be added up in arrays."""
+    """A user of any project by number, by which users of many days are added up."""
 
     number = models.AutoField(primary_key=True)
     user_id = models.TextField(unique=True)
 
 
 class UserSpend(Spend):
-    """All users in one row: what user `users[i]` cost is `costs[i]`, in `spans[i]` spans.
+    """All users in one row: what the user `users[i]` cost is `costs[i]`, in `spans[i]` spans.
 
     Once of everything, and once by what users are narrowed by. The figures of those that are shown
-    come from the costs by such periods.
+    come from the costs by such periods. The numbers stand one after the other, the highest byte
+    first, as PostgreSQL sends them: what reads them takes them as they are.
     """
 
     pk = models.CompositePrimaryKey(
@@ -46,9 +46,9 @@ class UserSpend(Spend):
     service = models.TextField()
     provider = models.TextField()
     model = models.TextField()
-    users = ArrayField(models.IntegerField(), help_text="Numbers of `KnownUser`.")
-    costs = ArrayField(models.FloatField(), help_text="To compare by, not to show.")
-    spans = ArrayField(models.BigIntegerField())
+    users = models.BinaryField(help_text="Numbers of `KnownUser`, int4.")
+    costs = models.BinaryField(help_text="To compare by, not to show; float8.")
+    spans = models.BinaryField(help_text="int8.")
 
     class Meta:
         indexes = [models.Index(fields=["days", "first", "of_all"], name="user_spend_first")]

@@ -402,14 +402,12 @@ class Answers:
         return self._stamp(self.answers[Split()])
 
     def _stamp(self, found: Iterable[Sum]) -> dict[str, Any]:
-        chosen = self._chosen(found)
-        cost, reconciled = (
-            reduce(plus, (one[name] or ZERO for one in chosen), ZERO)
-            for name in ("cost", "reconciled")
+        told = added(
+            {name: one[name] for name in ("cost", "reconciled")} for one in self._chosen(found)
         )
         return {
             "as_of": newest(self.filters, self.sources),
-            "provisional": cost != reconciled,
+            "provisional": (told.get("cost") or ZERO) != (told.get("reconciled") or ZERO),
             "sources": self.sources,
             "conversion": self.converter.told() if self.converter else None,
         }

@@ -38,7 +38,6 @@ PURE = (
     "finops.costing",
     "finops.series",
     "gpu_probe.wire",
-    "ingest.arrays",
     "ingest.error_records",
     "ingest.events",
     "ingest.masking",

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from importlib import import_module
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.db.migrations import RunSQL
@@ -91,7 +92,12 @@ def ranks(**chosen):
         for *key, users, costs, counts in UserSpend.objects.filter(**chosen).values_list(
             *RANKED, "users", "costs", "spans"
         )
-        for user, cost, spans in zip(users, costs, counts, strict=True)
+        for user, cost, spans in zip(
+            np.frombuffer(users, ">i4").tolist(),
+            np.frombuffer(costs, ">f8").tolist(),
+            np.frombuffer(counts, ">i8").tolist(),
+            strict=True,
+        )
     }
 
 
