@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from functools import lru_cache
 from typing import TypeVar
 
 PRECISION = 50
@@ -150,7 +151,7 @@ def format_money(money: Money | None) -> str:
     if money is None:
         return UNKNOWN
     decimals = MINOR_UNITS.get(money.currency, 2)
-    smallest = Decimal(1).scaleb(-decimals)
+    smallest = _step(decimals)
     if 0 < money.amount.copy_abs() < smallest:
         bound = f"<{_with_symbol(f'{smallest:f}', money.currency)}"
         return bound if money.amount > 0 else f"{MINUS}{bound}"
@@ -201,4 +202,9 @@ def _with_symbol(digits: str, currency: str) -> str:
 
 
 def _rounded(amount: Decimal, decimals: int) -> Decimal:
-    return amount.quantize(Decimal(1).scaleb(-decimals), context=CONTEXT)
+    return amount.quantize(_step(decimals), context=CONTEXT)
+
+
+@lru_cache(maxsize=64)
+def _step(decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-decimals)

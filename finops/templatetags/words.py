@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django import template
@@ -88,6 +89,7 @@ ID = re.compile(r"[0-9a-f]{16,}")
 
 
 @register.simple_tag
+@lru_cache(maxsize=256)
 def icon(name: str, kind: str = "") -> SafeString:
     """Decoration beside a word; screen readers skip it."""
     return format_html(

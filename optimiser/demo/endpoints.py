@@ -83,7 +83,7 @@ class Endpoints:
             return False
         return answer.status_code == 200
 
-    def load(self, model: str, timeout_s: float = 60.0) -> None:
+    def load(self, model: str, timeout_s: float = 120.0) -> None:
         """Load a model from the repository as its files describe it."""
         httpx.post(
             f"{self.http}/v2/repository/models/{model}/load",

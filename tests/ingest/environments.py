@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from uv import find_uv_bin
 
 EXPORTER = ("opentelemetry-sdk==1.45.2", "opentelemetry-exporter-otlp-proto-http==1.45.2")
 PINS = {
@@ -37,16 +38,11 @@ MAKING_S = 240
 def make(folder: Path, pins: Sequence[str]) -> tuple[Path, str | None]:
     """Its Python, and why it cannot be had."""
     python = folder / "bin" / "python"
-    if uv := shutil.which("uv"):
-        steps = [
-            [uv, "venv", "-q", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "-q", "--python", str(python), *pins],
-        ]
-    else:
-        steps = [
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", *pins],
-        ]
+    uv = find_uv_bin()
+    steps = [
+        [uv, "venv", "-q", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "-q", "--python", str(python), *pins],
+    ]
     # The system's certificates, as ./run takes them.
     env = {**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
     for step in steps:

@@ -1,5 +1,6 @@
 """The drawn traffic behaves like the published traces it is calibrated on."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_gaps_vary_as_servegens_clients_do(service, figure):
 def test_the_hour_of_the_day_sets_the_rate(service):
     def requests(hour):
         dice = np.random.default_rng(9)
-        arrivals = traffic.arrivals(service, 20.0, dice)
+        arrivals = traffic.arrivals(service, 5.0, dice)
         return len(moments(arrivals, 3600, began=hour * 3600.0))
 
     ratios = traffic.calibration()["hour_of_day_ratio"]["servegen_language_msmall"]
@@ -91,6 +92,7 @@ def test_token_counts_follow_the_published_quantiles(service, direction):
     assert max(counts) <= published["100"]
 
 
+@cache
 def drawn(service, count, seed=3):
     callers = traffic.Callers(BY_NAME[service], np.random.default_rng(seed))
     return [callers.next_call() for _ in range(count)]

@@ -318,8 +318,11 @@ def run(folder: Path, postgres, server, rounds: int) -> None:
         leases.LEASE = timedelta(seconds=SHORT_LEASE_S)
         tell("controller", kill_controllers(estate, forker, pool, rounds - 1, on_files=True))
         leases.LEASE = timedelta(seconds=15)
-        for _ in range(rounds):
-            tell("postgres", kill_at_all_points(estate, pool, postgres.kill, postgres.start))
+        for number in range(rounds):
+            tell(
+                "postgres",
+                kill_at_all_points(estate, pool, postgres.kill, postgres.start, stops=number > 0),
+            )
     forker.stop()
 
 
