@@ -75,8 +75,6 @@ class Who:
     """What its tables have beside those of all usage; the last one is the key."""
     costs: str
     """The start of the names of its tables of costs."""
-    spend: str
-    """Narrow sums to rank by."""
 
     @property
     def key(self) -> str:
@@ -103,8 +101,8 @@ _OF_ALL_USAGE = (
     "spans", "tokens", "priced_spans", "unpriced_spans", "unpriced_tokens", "unknown_spans",
 )  # fmt: skip
 WHO = {
-    "user": Who(("user_id",), "finops_usercost", "finops_userspend"),
-    "label": Who(("label", "value"), "finops_labelcost", "finops_labelspend"),
+    "user": Who(("user_id",), "finops_usercost"),
+    "label": Who(("label", "value"), "finops_labelcost"),
 }
 
 USAGE_COSTS = {"list": "c.list_cost"}
