@@ -249,7 +249,7 @@ def sums(
     """
     keys = tuple(dict.fromkeys(key for split in splits for key in split.keys))
     stepped = step if any(split.by_time for split in splits) else ""
-    covered = covered or coverage(filters)
+    covered = covered or coverage(filters, keys)
     parts = _parts(filters, keys, stepped, covered)
     columns = [*keys, *(["point"] if stepped else [])] or ["nothing"]
     names = {column: f"c{place}" for place, column in enumerate(columns)}

@@ -5,7 +5,7 @@ Knows bills, their matches and days. Refuses sums: `book` makes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
+from finops.models import LandedUsage
 from ingest.models.owners import UNALLOCATED, Pool
 
 from .filters import Filters, midnight
@@ -32,7 +33,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What complete bills cover of the usage in a range."""
+    """What complete bills cover of the usage in a range, and whether rules moved any."""
 
     days: tuple[Window, ...] = ()
     """Accounting days `[start, end)` whose daily usage is left out."""
@@ -40,12 +41,27 @@ class Coverage:
     """Instants `[start, end)` inside those days that no bill covers."""
     of_pools: bool = False
     """Whether any of these is what a pool of ours served, which is paid by the hour."""
+    moves_usage: bool = True
+    """False where rules moved no usage of the range: to plan how they did takes as long as to add
+    up a month."""
 
 
-def coverage(filters: Filters) -> Coverage:
-    """Empty unless the book is asked for: usage alone is all usage, a bill alone has none."""
-    if filters.basis != "book" or not filters.bills:
+def asks_whose(filters: Filters, keys: Collection[str]) -> bool:
+    """Whether it matters which project something stands under."""
+    return filters.project_ids is not None or "project" in keys or "rule" in keys
+
+
+def coverage(filters: Filters, keys: Collection[str] = ("project",)) -> Coverage:
+    """Empty unless the book is asked for: usage alone is all usage, a bill alone has none.
+
+    `keys` are what the book is to be split by.
+    """
+    if filters.basis != "book":
         return Coverage()
+    within = LandedUsage.objects.filter(day__gte=filters.start, day__lt=filters.end)
+    moved = not asks_whose(filters, keys) or within.exists()
+    if not filters.bills:
+        return Coverage(moves_usage=moved)
     covered: dict[str, list[tuple[datetime, datetime]]] = {}
     for provider, month, until in billed_months(filters):
         start = datetime.combine(month, time(), UTC)
@@ -63,7 +79,7 @@ def coverage(filters: Filters) -> Coverage:
                 )
             )
     of_pools = bool(days) and Pool.objects.filter(provider__in=list(covered)).exists()
-    return Coverage(tuple(days), tuple(edges), of_pools)
+    return Coverage(tuple(days), tuple(edges), of_pools, moved)
 
 
 def billed_months(filters: Filters) -> list[tuple[str, date, datetime]]:

@@ -24,7 +24,7 @@ from .book_columns import (
     usage_counted,
     usage_in_scope,
 )
-from .book_coverage import Coverage, believed
+from .book_coverage import Coverage, asks_whose, believed
 from .filters import Filters
 from .landed_usage import NAMES, landed_usage, same
 
@@ -48,15 +48,15 @@ LANDED = landed_usage("l.day >= %(start)s AND l.day < %(end)s")
 
 def parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
     """Over all projects what was moved adds up to nothing, and is not read."""
-    asks_whose = filters.project_ids is not None or "project" in keys or "rule" in keys
-    if filters.basis == "usage" or not asks_whose:
+    if filters.basis == "usage" or not asks_whose(filters, keys):
         return []
     found = [_moved_bills(filters, keys, step)]
     if filters.basis == "book":
         found.append(_moved_hardware(filters, keys, step, covered.of_pools))
-        found.append(_moved_usage(filters, keys, step, len(covered.days)))
-        if covered.edges:
-            found.append(_moved_usage_edges(filters, keys, step))
+        if covered.moves_usage:
+            found.append(_moved_usage(filters, keys, step, len(covered.days)))
+            if covered.edges:
+                found.append(_moved_usage_edges(filters, keys, step))
     return found
 
 

@@ -189,7 +189,9 @@ class Answers:
         of_columns = [replace(split, keys=columns_of(split.keys)) for split in splits]
         for who in set(columns_of(tuple(groups))) & set(WHO):
             self.users = dearest(filters, who) if users is None else users
-        self.covered: Coverage = like.covered if like else coverage(filters)
+        self.covered: Coverage = (
+            like.covered if like else coverage(filters, columns_of(tuple(groups)))
+        )
         # What was read already of splits by no name: see `by_user.sums`.
         self.whole: dict[Split, list[Sum]] = like.whole if like else {}
         self.converter: Converter | None = None
