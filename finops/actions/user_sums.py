@@ -2,8 +2,8 @@
 how many users there were.
 
 Knows `UserCostDay` and `LabelCostDay` of one project and day. Refuses increments: the sums of the
-day, and of the week it is in, are made anew from it. The caller holds the lock of whoever prices
-the project.
+day, and of the week and the four weeks it is in, are made anew from it. The caller holds the lock
+of whoever prices the project.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ def _is_narrowed(filters: Filters) -> bool:
 
 
 def _users(filters: Filters, weights: dict[str, float], given: dict[str, Any]) -> tuple[str, ...]:
+    """Added up here, by number: PostgreSQL takes twice as long to add up the same."""
     found = book.rows(
         "SELECT c.currency, string_agg(c.users, ''),"
         " string_agg(c.costs, ''), string_agg(c.spans, '') FROM finops_userspend c"
