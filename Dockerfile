@@ -47,6 +47,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/livez', timeout=4)"]
-CMD ["gunicorn", "finops.wsgi:application", "--bind=0.0.0.0:8000", "--preload", \
-    "--worker-class=gthread", "--workers=2", "--threads=8", "--timeout=60", "--graceful-timeout=25", \
-    "--worker-tmp-dir=/dev/shm", "--no-control-socket"]
+CMD ["gunicorn", "finops.wsgi:application", "--bind=0.0.0.0:8000", \
+    "--config=python:finops.gunicorn_conf", "--graceful-timeout=25", "--worker-tmp-dir=/dev/shm"]

@@ -132,9 +132,7 @@ class Stack:
                 "web",
                 python(
                     *("gunicorn", "finops.wsgi:application", f"--bind={LOOPBACK}:{self.port}"),
-                    # Loaded once and forked: who takes a dead one's place answers at once.
-                    *("--preload", "--worker-class=gthread", "--workers=2", "--threads=8"),
-                    *("--timeout=60", "--graceful-timeout=5", "--no-control-socket"),
+                    *("--config=python:finops.gunicorn_conf", "--graceful-timeout=5"),
                 ),
                 app,
                 after=("setup", "collectstatic"),

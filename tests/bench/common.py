@@ -37,16 +37,16 @@ def setup_django() -> None:
 
 
 @contextlib.contextmanager
-def web_server(workers: int = 2, threads: int = 8) -> Iterator[tuple[str, subprocess.Popen]]:
+def web_server() -> Iterator[tuple[str, subprocess.Popen]]:
     """A real gunicorn, as `./run` starts it, on a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, "-m", "gunicorn", "finops.wsgi:application", "--bind",
-        f"127.0.0.1:{port}", "--workers", str(workers), "--worker-class", "gthread",
-        "--threads", str(threads), "--log-level", "warning",
-    ]  # fmt: skip
+        *(sys.executable, "-m", "gunicorn", "finops.wsgi:application"),
+        *("--config=python:finops.gunicorn_conf", f"--bind=127.0.0.1:{port}"),
+        "--log-level=warning",
+    ]
     environ = {**os.environ, "BREAKEVEN_LOG_LEVEL": "WARNING"}
     server = subprocess.Popen(command, cwd=ROOT, env=environ)
     try:

@@ -39,13 +39,13 @@ class Web:
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "gunicorn", "tests.chaos.web:application", "--preload",
-                "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread",
-                "--threads", "4", "--log-level", "critical",
+                *(sys.executable, "-m", "gunicorn", "tests.chaos.web:application"),
+                *("--config=python:finops.gunicorn_conf", f"--bind=127.0.0.1:{port}"),
+                *("--workers=1", "--threads=4", "--log-level=critical"),
             ],
             cwd=ROOT,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
     def wait(self) -> None:
         ends = time.monotonic() + READY_WITHIN_S

@@ -108,6 +108,17 @@ def test_up_to_a_usable_page(stack, home, up):
     assert stack("manage", "check", "--database", "default").returncode == 0
 
 
+def test_connection_is_kept_for_a_script_that_asks_every_few_seconds(up):
+    port, _ = up
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=10)) as line:
+        for pause_s in (0, 3):  # gunicorn's own keepalive is 2
+            time.sleep(pause_s)
+            line.request("GET", "/livez")
+            answer = line.getresponse()
+            assert (answer.status, answer.will_close) == (200, False)
+            answer.read()
+
+
 ALARMED_WITHIN_S = 60.0
 
 
