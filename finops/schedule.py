@@ -10,7 +10,7 @@ FINOPS_BEAT = {
     "land split usage": every(300, "finops.tasks.land_split_usage"),
     # Its input ends yesterday, so it computes after midnight and when late facts were priced.
     "refresh forecasts": every(600, "finops.tasks.refresh_forecasts"),
-    "evaluate budgets": every(20, "finops.tasks.evaluate_budgets"),
+    "evaluate budgets": every(10, "finops.tasks.evaluate_budgets"),
     # Objectives, and proposals that nobody decided on in time.
     "evaluate objectives": every(60, "finops.tasks.evaluate_objectives"),
     # Looks for alerts, ends those that are over, reminds and escalates.

@@ -5,9 +5,11 @@ import socket
 import pytest
 
 from gpu_probe.send import Outcome, Sender
-from ingest.models import Gpu, GpuProcess, GpuSample, Pull
+from ingest.models import Gpu, GpuProcess, GpuSample
+from ingest.store import Counts
 from tests.factories.ingest import PoolFactory, SourceFactory, push_token
 from tests.gpu_probe.conftest import make_batch
+from tests.pulled import pulled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,8 +53,7 @@ def test_an_outage_is_made_up_for_in_order_and_nothing_twice(sender_to, live_ser
         back.keep(make_batch(sequence))
     assert back.drain().outcome is Outcome.EMPTY
     assert GpuSample.objects.count() == 5
-    counted = Pull.objects.values_list("rows_in", "inserted", "unchanged").get()
-    assert counted == (10, 5, 5)
+    assert pulled() == Counts(inserted=5, unchanged=5)
 
 
 def test_a_spool_that_overflows_drops_the_oldest_and_says_so(sender_to, live_server, caplog):

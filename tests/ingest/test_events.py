@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from ingest import again, events, store
 from ingest.events import EventRecord
-from ingest.models import Event, Pull, Reject
+from ingest.models import Event, Reject
 from tests.factories.ingest import ProjectFactory, SourceFactory
+from tests.pulled import pulled
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 AT = datetime(2026, 11, 10, 9, 30, tzinfo=UTC)
@@ -185,8 +186,7 @@ def test_pushed_events_are_counted_and_rejects_kept_with_their_reason(db):
     }  # fmt: skip
     assert Event.objects.get().project == source.project
     assert Reject.objects.values_list("reason", "field").get() == ("bad_link", "link")
-    pull = Pull.objects.get(source=source)
-    assert (pull.rows_in, pull.inserted, pull.unchanged, pull.rejected) == (3, 1, 1, 1)
+    assert pulled(source=source) == counts
 
 
 @pytest.mark.parametrize(

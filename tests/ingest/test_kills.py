@@ -13,7 +13,8 @@ from django.db import connection
 from django.utils import timezone
 
 from ingest import backfill, failpoints, jobs, pull
-from ingest.models import Job, Pull, Source
+from ingest.models import Job, Source
+from tests.pulled import pulled
 
 from .langfuse_oracle import compare
 from .sources.langfuse_stub import Observation, Score, Stub, Trace, serving
@@ -75,7 +76,7 @@ def test_pull_that_dies_anywhere_loses_nothing(stub, project, settings):
         job.refresh_from_db()
         assert (job.state, job.attempts) == ("done", 2), place
         compare(source, stub)
-    totals = Pull.objects.get(source=source)
+    totals = pulled()
     rows = len(stub.observations) + len(stub.scores)
     assert totals.inserted == rows == 2 * 9 * len(PLACES)
     assert (totals.updated, totals.stale, totals.rejected) == (0, 0, 0)

@@ -14,10 +14,11 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from ingest import encryption, fetching, jobs, pull, source_secrets, store
-from ingest.models import Job, Pull, Reject, Source, Span
+from ingest.models import Job, Reject, Source, Span
 from ingest.records import Reject as RejectRecord
 from ingest.sources import REGISTRY
 from ingest.sources.base import Delayed
+from tests.pulled import pulled
 
 from .langfuse_oracle import compare
 from .sources.langfuse_stub import PUBLIC, SECRET, Observation, Score, Stub, Trace, serving
@@ -105,7 +106,7 @@ def test_pull_stores_what_the_server_has_and_repeats_at_no_cost(stub, project):
 
     compare(source, stub)
     assert list(Span.objects.order_by("key").values()) == before
-    totals = Pull.objects.get()
+    totals = pulled()
     assert totals.inserted == 80
     assert totals.rows_in == totals.inserted + totals.unchanged == 160
     assert (source.last_error, source.delayed_until) == ("", None)

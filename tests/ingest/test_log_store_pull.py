@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from ingest import backfill, failpoints, pull
 from ingest.error_records import quarter_of
-from ingest.models import ErrorCount, Job, Pull, Source
+from ingest.models import ErrorCount, Job, Source
 from tests.ingest.sources.log_store_stubs import ElasticsearchStub, Line, LokiStub, serving
+from tests.pulled import pulled
 
 KINDS = {"loki": LokiStub, "elasticsearch": ElasticsearchStub}
 
@@ -71,9 +72,7 @@ def test_pull_counts_what_the_store_has_and_again_changes_nothing(stub, connecte
     run(connected)
 
     assert list(ErrorCount.objects.order_by("pk").values()) == before
-    row = Pull.objects.get()
-    assert row.inserted == len(before)
-    assert row.rows_in == row.inserted + row.updated + row.unchanged + row.stale + row.rejected
+    assert pulled().inserted == len(before)
 
 
 def test_late_lines_of_the_overlap_are_found(stub, connected):

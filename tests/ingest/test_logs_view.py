@@ -21,9 +21,11 @@ from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
 from ingest import views
-from ingest.models import ErrorCount, Event, Pull, Reject
+from ingest.models import ErrorCount, Event, Reject
+from ingest.store import Counts
 from tests.factories.ingest import ProjectFactory, SourceFactory, push_token
 from tests.ingest.sources.otlp_body import put
+from tests.pulled import pulled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("ingest.urls")]
 
@@ -124,8 +126,7 @@ def test_json_and_gzip_say_the_same_as_protobuf(post, at_ns):
     packed_again = gzip.compress(packed(told).SerializeToString())
     assert post(packed_again, encoding="gzip").status_code == 200
     assert Event.objects.values().get() == event
-    pull = Pull.objects.get()
-    assert (pull.rows_in, pull.inserted, pull.unchanged) == (3, 1, 2)
+    assert pulled() == Counts(inserted=1, unchanged=2)
 
 
 def test_severe_records_are_counted_as_errors_and_a_severe_event_is_none(post, at_ns):
@@ -145,7 +146,7 @@ def test_service_that_logs_no_error_is_heard_of(post, source, at_ns):
     assert post(packed({"severity": 9, "at_ns": at_ns, "body": "hello"}).SerializeToString())
     source.refresh_from_db()
     assert source.last_success_at is not None
-    assert (Pull.objects.get().rows_in, ErrorCount.objects.count()) == (0, 0)
+    assert (pulled().rows_in, ErrorCount.objects.count()) == (0, 0)
 
 
 def test_bad_event_costs_only_itself_and_the_answer_says_why(post, at_ns):
@@ -271,7 +272,7 @@ def test_two_senders_of_the_same_body_at_once_give_it_once(at_ns):
         thread.join(60)
     assert statuses == [200] * 24
     assert (ErrorCount.objects.get().count, Event.objects.count()) == (1, 1)
-    assert sum(Pull.objects.values_list("inserted", flat=True)) == 2
+    assert pulled().inserted == 2
 
 
 def test_real_sdk_is_served(source, live_server):

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from ingest import tasks
 from ingest.error_records import REMEMBERED_FOR, ErrorRecord, ErrorTally, ErrorWindow, quarter_of
-from ingest.models import ErrorCount, ErrorSeen, Pull, Reject
+from ingest.models import ErrorCount, ErrorSeen, Reject
 from ingest.store import Counts, errors
+from tests.pulled import pulled
 
 NOW = datetime(2026, 11, 10, 12, 7, tzinfo=UTC)
 NOON = quarter_of(NOW)
@@ -125,8 +126,7 @@ def test_error_of_a_time_that_cannot_be_counted_costs_only_itself(source, at, re
 
     assert counts == Counts(inserted=1, rejected=1)
     assert [reject.reason for reject in Reject.objects.all()] == [reason]
-    pull = Pull.objects.get()
-    assert (pull.rows_in, pull.inserted, pull.rejected) == (2, 1, 1)
+    assert pulled() == counts
 
 
 def test_what_is_forgotten_can_no_longer_be_sent_again(source):

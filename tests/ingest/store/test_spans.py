@@ -5,9 +5,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from ingest import store
-from ingest.models import DirtyHour, Project, Pull, Reject, Source, Span, SpanSighting
+from ingest.models import DirtyHour, Project, Reject, Source, Span, SpanSighting
 from ingest.store import Counts
 from tests.ingest.make import NOON, span
+from tests.pulled import pulled
 
 pytestmark = pytest.mark.django_db
 
@@ -80,8 +81,7 @@ def test_impossible_span_goes_to_quarantine_and_the_others_stay(source):
 def test_counts_of_an_hour_add_up(source):
     store.spans(source, [span(1), span(2)])
     store.spans(source, [span(2), span(3, input_tokens=-1)])
-    pull = Pull.objects.get()
-    assert (pull.rows_in, pull.inserted, pull.unchanged, pull.rejected) == (4, 2, 1, 1)
+    assert pulled() == Counts(inserted=2, unchanged=1, rejected=1)
 
 
 def test_source_without_project_stores_under_unallocated(project):
