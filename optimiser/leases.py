@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,6 +27,8 @@ from optimiser.models.rollouts import OPEN_ROLLOUTS
 LEASE = timedelta(seconds=15)
 SPARE_S = 2.0
 """What is left of the lease when an outside call has used up its time: enough to write it down."""
+NEW = 0.9
+"""A lease of which so much is left need not be renewed."""
 
 
 class LeaseLost(Exception):
@@ -70,8 +72,10 @@ class Lease:
         self._ends = asked + LEASE.total_seconds()
 
     def time_for_a_call(self) -> float:
-        """Seconds that an outside call may take now. Renews first, so that it is always as long."""
-        self.renew()
+        """Seconds that an outside call may take now. Renews what is not new any more first, so that
+        they are always about as many."""
+        if self._ends - time.monotonic() < NEW * LEASE.total_seconds():
+            self.renew()
         return self._ends - time.monotonic() - min(SPARE_S, LEASE.total_seconds() / 5)
 
     @contextmanager
@@ -81,23 +85,23 @@ class Lease:
         Everybody locks in this order, so nobody waits for each other in a circle.
         """
         with transaction.atomic():
-            Change.objects.select_for_update().get(pk=self.change_id)
-            Target.objects.select_for_update().get(pk=self.target_id)
+            # Only held here: the rollout brings them along.
+            Change.objects.select_for_update().values_list("pk").get(pk=self.change_id)
+            Target.objects.select_for_update().values_list("pk").get(pk=self.target_id)
             rollout = (
                 Rollout.objects.select_for_update(of=("self",))
-                .select_related(
-                    "change__target__server", "change__target__project", "target__server"
-                )
+                .select_related("change", "target__server", "target__project")
                 .filter(self._mine, pk=self.rollout_id)
                 .first()
             )
             if rollout is None:
                 raise LeaseLost(f"The lease on rollout {self.rollout_id} ran out.")
+            rollout.change.target = rollout.target
             yield rollout
 
-    def release(self) -> None:
+    def release(self, unless: Collection[str] = ()) -> None:
         """Others need not wait for it to run out. Losing it meanwhile is no harm."""
-        held = Rollout.objects.filter(self._mine, pk=self.rollout_id)
+        held = Rollout.objects.filter(self._mine, pk=self.rollout_id).exclude(state__in=unless)
         held.update(lease_expires_at=None, lease_holder="")
 
     @property
@@ -110,12 +114,15 @@ def claim(rollout_id: int, who: str) -> Lease | None:
     asked = time.monotonic()
     with transaction.atomic():
         row = (
-            Rollout.objects.select_for_update(skip_locked=True)
+            Rollout.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(_free_for(who), pk=rollout_id, state__in=OPEN_ROLLOUTS)
+            # A repair is begun where no rollout is open, so that this one sees it.
+            .exclude(target__lease_expires_at__gt=Clock())
             .annotate(clock=Clock())
+            .only("change", "target", "epoch", "lease_holder", "lease_expires_at")
             .first()
         )
-        if row is None or _is_under_repair(row.target_id):
+        if row is None:
             return None
         ran_out = row.lease_expires_at is not None and row.lease_expires_at <= row.clock
         gone_s = (row.clock - row.lease_expires_at).total_seconds() if ran_out else None
@@ -130,11 +137,6 @@ def claim(rollout_id: int, who: str) -> Lease | None:
 
 def _free_for(who: str) -> Q:
     return Q(lease_expires_at=None) | Q(lease_expires_at__lte=Clock()) | Q(lease_holder=who)
-
-
-def _is_under_repair(target_id: int) -> bool:
-    found: bool = Target.objects.filter(pk=target_id, lease_expires_at__gt=Clock()).exists()
-    return found
 
 
 # Repairs of a target that no rollout holds

@@ -65,8 +65,9 @@ def _advance(rollout_id: int, now: datetime | None) -> bool:
         return False
     hit("rollout.claimed")
     rollout = Rollout.objects.select_related(
-        *("change__target__server", "change__evidence", "target__server__statistics_source")
+        "change__evidence", "target__server__statistics_source"
     ).get(pk=rollout_id)
+    rollout.change.target = rollout.target
     step = Step(lease, rollout, now or timezone.now())
     try:
         done = _take(step)
@@ -81,8 +82,7 @@ def _advance(rollout_id: int, now: datetime | None) -> bool:
         # Nobody may be left with a new config because of a mistake in this program.
         log.exception("step_failed", rollout=rollout_id)
         done = ending.restore_instead(step, f"The controller failed: {mistake!r}.")
-    if not Rollout.objects.filter(pk=rollout_id, state__in=ATTENDED).exists():
-        lease.release()
+    lease.release(unless=ATTENDED)
     return done
 
 

@@ -34,6 +34,7 @@ SPLIT = {
     "latency_margin": 40, "book_least_minutes": 1,
 }  # fmt: skip
 CALLERS, ALONE = 16, 1
+CALIBRATIONS = 3
 WAITING_US = 60_000
 """Requests wait so long for company, which comes among sixteen callers, and never to one alone."""
 
@@ -140,7 +141,7 @@ def crew(demo) -> Iterator[Callable[[], dict[str, int]]]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "optimiser.demo.clients", "--service", "digit-crew"),
-            *("--model", "digits", "--clients", "4", "--think-ms", "20"),
+            *("--model", "digits", "--clients", "4", "--think-ms", "60"),
             *("--triton", demo.folder / "triton/triton.json", "--otlp", f"{demo.url}/v1/traces"),
             *("--token-file", demo.folder / "keys/push-tokens/digit-reader"),
             *("--count-file", count_file),
@@ -181,10 +182,26 @@ def advised(dev: Person, lever: str, model: str, words: str, within_s: float = 9
         return advice[0] if advice and words in said else ""
 
     try:
-        return wait_until(found, within_s, f"{lever} of {model} says {words}", every_s=2)
+        # The page takes from Triton what it takes to make.
+        return wait_until(found, within_s, f"{lever} of {model} says {words}", every_s=4)
     except AssertionError as error:
         error.add_note(said or "It says nothing.")
         raise
+
+
+def calibrated(dev: Person) -> str:
+    """The recommendation of batching. Where the replay does not give what is recorded, because the
+    machine was quicker or slower while it was calibrated, it asks for another calibration."""
+    advice = advised(dev, "Dynamic batching", "fixedcost", "Needs an experiment")
+    for left in reversed(range(CALIBRATIONS)):
+        dev.open(advice)
+        dev.press("Run the calibration")
+        try:
+            return advised(dev, "Dynamic batching", "fixedcost", "Recommended", 120)
+        except AssertionError:
+            if not left or "calibrate again" not in dev.said:
+                raise
+    raise AssertionError
 
 
 @pytest.fixture(scope="module")
@@ -192,13 +209,10 @@ def story(demo, people, crew) -> dict[str, str]:
     """Both changes are proposed and approved; the addresses of what came of it."""
     dev, ben = people["dev"], people["ben"]
     call_with(demo, CALLERS)
-    advice = advised(dev, "Dynamic batching", "fixedcost", "Needs an experiment")
-    dev.open(advice)
-    dev.press("Run the calibration")
     variant = advised(dev, "Model variant", "digits", "Whether digits_int8")
     int8 = dev.propose(variant, SPLIT)
     ben.approve(int8)
-    batching_advice = advised(dev, "Dynamic batching", "fixedcost", "Recommended", 180)
+    batching_advice = calibrated(dev)
     batching = dev.propose(batching_advice, SWITCHBACK)
     dev.edit(batching, waiting_for_company)
     return {"advice": batching_advice, "batching": batching, "int8": int8}
