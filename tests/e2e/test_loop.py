@@ -31,7 +31,7 @@ SWITCHBACK = {
 }  # fmt: skip
 SPLIT = {
     "blocks": 40, "block_s": 3, "settle_s": 4, "looks": 4, "weight": 50, "quality_margin": 3,
-    "latency_margin": 150, "book_least_minutes": 1,
+    "latency_margin": 100, "book_least_minutes": 1,
 }  # fmt: skip
 CALLERS, ALONE = 16, 1
 WAITING_US = 150_000

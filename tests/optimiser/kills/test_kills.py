@@ -35,7 +35,7 @@ def kills():
         ours = {k: v for k, v in os.environ.items() if not k.startswith("BREAKEVEN_")}
         done = subprocess.run(
             [sys.executable, "-m", "tests.optimiser.kills.program", folder, str(ROUNDS)],
-            cwd=ROOT, env=ours, capture_output=True, text=True, check=False, timeout=600,
+            cwd=ROOT, env=ours, capture_output=True, text=True, check=False, timeout=840,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
         return [json.loads(line) for line in done.stdout.splitlines()]
