@@ -57,6 +57,10 @@ LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
 
 LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e", "tests/stack/test_up.py")
 
+WAITING = ("tests/deploy/", "tests/gpu_probe/", "tests/ingest/", "tests/optimiser/", "tests/stack/")
+"""They wait for processes and servers, which beside a live estate may stand still for seconds: so
+they come before it."""
+
 LIVE_AFTER = 0.5
 """Of the other tests: late, since a live estate keeps a processor busy by itself, and early enough
 for the others to fill the time in which it is only watched."""
@@ -85,17 +89,24 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def in_order(nodeids: list[str], on_estate: set[str]) -> list[str]:
-    """As workers take them: what takes minutes is begun at once, then the files on the estate."""
+    """As workers take them: what takes minutes is begun at once, then what waits for others, then
+    the files on the estate."""
     of: dict[str, list[str]] = {}
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
     live = of.pop("live", [])
-    others = sorted(of, key=lambda group: group not in on_estate)
-    first, rest = [], [of[group] for group in others]
-    while rest and sum(map(len, first)) < LIVE_AFTER * sum(map(len, of.values())):
-        first.append(rest.pop(0))
-    return [*chain(*longest, *first, live, *rest)]
+    before = sum(map(len, of.values())) * LIVE_AFTER
+    # Sorting keeps the order of what is equal.
+    others = sorted(of, key=lambda group: (not waits(group), group not in on_estate))
+    first: list[str] = []
+    while others and (waits(others[0]) or len(first) < before):
+        first += of.pop(others.pop(0))
+    return [*chain(*longest), *first, *live, *chain(*(of[group] for group in others))]
+
+
+def waits(group: str) -> bool:
+    return group.startswith(WAITING)
 
 
 def pytest_collection_modifyitems(config, items):

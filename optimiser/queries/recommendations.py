@@ -35,6 +35,8 @@ class RecommendationRow:
 class RecommendationDetail(RecommendationRow):
     moved: tuple[Moved, ...]
     """What its candidate config would change."""
+    newer: Recommendation | None
+    """The open one in the place of one that is superseded."""
 
 
 def visible(user: Any) -> QuerySet[Recommendation]:
@@ -68,7 +70,13 @@ def recommendation_detail(user: Any, pk: int) -> RecommendationDetail | None:
         change=row.change,
         potential=row.potential,
         moved=() if candidate is None else tuple(difference(advice.current_config, candidate)),
+        newer=_newer(user, advice) if advice.state == "superseded" else None,
     )
+
+
+def _newer(user: Any, advice: Recommendation) -> Recommendation | None:
+    same = visible(user).filter(target=advice.target, lever=advice.lever, state="open")
+    return same.order_by("-created_at").first()
 
 
 def _rows(found: list[Recommendation]) -> list[RecommendationRow]:

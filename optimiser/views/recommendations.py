@@ -201,6 +201,9 @@ def advice_page(
         change_href=link(reverse("optimiser:change", args=[row.change.pk]), view.filters)
         if row.change
         else "",
+        newer_href=link(reverse("optimiser:recommendation", args=[row.newer.pk]), view.filters)
+        if row.newer
+        else "",
         **{**forms, **more},
     )
 

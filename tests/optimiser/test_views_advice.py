@@ -108,6 +108,19 @@ def test_dismissing_needs_a_reason_and_is_kept(sign_in, advice):
     assert "chat" not in Page(client.get("/recommendations").text).tables
 
 
+def test_superseded_advice_leads_to_what_the_lever_says_now(sign_in, advice):
+    client, path = sign_in("dev"), f"/recommendations/{advice.pk}"
+    assert "The lever has looked again" not in words_of(client.get(path))
+
+    type(advice).objects.update(state="superseded")
+    made.RecommendationFactory(lever="variant")
+    assert "The lever has looked again" not in words_of(client.get(path))
+    newer = made.RecommendationFactory(target=advice.target)
+    answer = client.get(path)
+    assert "The lever has looked again since: what it says now" in words_of(answer)
+    assert f'href="/recommendations/{newer.pk}' in answer.text
+
+
 def test_analyst_does_not_dismiss(sign_in, advice):
     answer = sign_in("asha").post(f"/recommendations/{advice.pk}/dismiss", {"reason": "No."})
     assert answer.status_code == 403

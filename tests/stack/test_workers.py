@@ -6,7 +6,7 @@ import pytest
 
 from finops.stack import throwaway, workers
 from finops.stack.home import REPOSITORY
-from tests.conftest import LIVE, LONGEST, group_of, in_order
+from tests.conftest import LIVE, LONGEST, WAITING, group_of, in_order
 
 VALKEY = {
     workers.CACHE: "unix://:secret@/tmp/v.sock?db=1",
@@ -59,5 +59,13 @@ def test_live_tests_share_one_worker_and_start_late():
     assert in_order([first, second, *three], {"tests/c.py"}) == [*three, first, second]
 
 
+def test_what_waits_for_servers_comes_before_the_live_tests():
+    live, asking = f"{LIVE[0]}::test_x", ["tests/finops/test_a.py::test_x"]
+    waiting = [f"{room}test_b.py::test_x" for room in WAITING]
+    assert in_order([*asking, live, *waiting], {"tests/finops/test_a.py"}) == [
+        *(*waiting, live, *asking)
+    ]
+
+
 def test_what_has_a_place_of_its_own_is_still_there():
-    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST))
+    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST, *WAITING))
