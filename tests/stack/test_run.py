@@ -93,7 +93,7 @@ def test_locks_agree_and_each_holds_the_one_before():
 
 
 def test_every_locked_package_has_a_hash():
-    for lock in (*prepare.SETS, prepare.TRITON):
+    for lock in (*prepare.SETS, prepare.UV, prepare.TRITON):
         text = (REPOSITORY / lock).read_text()
         packages = re.split(r"^(?=[\w.\-]+==)", text, flags=re.MULTILINE)[1:]
         assert packages
@@ -180,3 +180,67 @@ def test_environment_whose_python_has_gone_is_made_anew(venv):
     prepare.PYTHON.symlink_to("/nowhere/python")
     prepare.prepare("up")
     assert calls == ["venv", "requirements.txt"]
+
+
+class FakePip:
+    """Tells what it was asked for."""
+
+    def __init__(self, settings="", *, fails=False):
+        self.said, self.fails, self.asked = settings, fails, []
+
+    def settings(self):
+        return self.said
+
+    def install(self, *arguments):
+        self.asked.append(arguments[-1])
+        if self.fails and "--target" in arguments:
+            raise prepare.CannotPrepare("There is no wheel of it.")
+
+
+@pytest.fixture
+def uv(monkeypatch):
+    """What uv is asked for; it fails once `broken` is in there."""
+    asked = []
+
+    class Fake:
+        def __init__(self, program):
+            assert program.endswith(".venv/uv/bin/uv")
+
+        def install(self, *arguments):
+            if "broken" in asked:
+                raise prepare.CannotPrepare("No way out of here.")
+            asked.append(arguments[-1])
+
+    monkeypatch.setattr(prepare, "Uv", Fake)
+    monkeypatch.setattr(prepare, "works", lambda *_: False)
+    return asked
+
+
+def test_pip_brings_uv_which_installs_the_rest(uv):
+    pip = FakePip("global.extra-index-url='https://more.example'\n")
+    prepare.UvByPip(pip).install("-r", "requirements.txt")
+    assert (pip.asked, uv) == ([prepare.UV], ["requirements.txt"])
+
+
+@pytest.mark.parametrize("told", ["global.index-url", "install.no-index", ":env:.proxy"])
+def test_pip_that_was_told_another_way_goes_it_alone(uv, told):
+    pip = FakePip(f"global.timeout='9'\n{told}='x'\n")
+    prepare.UvByPip(pip).install("-r", "requirements.txt")
+    assert (pip.asked, uv) == (["requirements.txt"], [])
+
+
+def test_pip_goes_on_where_uv_cannot_be_had(uv, capsys):
+    pip = FakePip(fails=True)
+    installer = prepare.UvByPip(pip)
+    installer.install("-r", "requirements.txt")
+    installer.install("-r", "more.txt")
+    assert (pip.asked, uv) == ([prepare.UV, "requirements.txt", "more.txt"], [])
+    said = "uv cannot do it here, so pip does, in a few minutes …\n"
+    assert capsys.readouterr().out == said
+
+
+def test_pip_goes_on_where_uv_fails(uv):
+    uv.append("broken")
+    pip = FakePip()
+    prepare.UvByPip(pip).install("-r", "requirements.txt")
+    assert pip.asked == [prepare.UV, "requirements.txt"]
