@@ -192,8 +192,8 @@ def _bills(filters: Filters, keys: Sequence[str], step: str) -> str:
     return f"""
 SELECT {keys_of(BILL, keys, "d.day" if step else None)}, d.currency,
     sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric, {UNKNOWN_VOLUMES},
-    coalesce(sum(d.lines) FILTER (WHERE {cost} IS NULL), 0)::bigint, 0::float8, 0::float8
-FROM ingest_billday d
+    sum(d.unknown_{filters.metric})::bigint, 0::float8, 0::float8
+FROM ingest_billskuday d
 JOIN ingest_deliveryperiod p ON p.id = d.period_id
 JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
 {MATCHED}

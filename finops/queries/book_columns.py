@@ -43,16 +43,22 @@ HARDWARE = {
     "anybody": f"'{SHARED}'",
     "rule": "''",
 }
+MODEL_OF_BILL = (
+    # A bill knows no models, but what a model's provider charges for is named by its SKU; that of
+    # a pool's hardware names the hardware, and that of a credit or a tax nothing that was used.
+    f"CASE WHEN {{unused}} THEN '{NO_MODEL}'"
+    " WHEN m.usage_provider <> '' AND d.sku <> ''"
+    " AND lower(m.usage_provider) NOT IN (SELECT provider FROM pools) THEN d.sku"
+    f" ELSE '{NOT_ON_BILL}' END"
+)
+"""`.format(unused=condition)`: SKUs that a bill names for nothing but credits and taxes. Of one
+that also charges for use, a credit lowers what that cost: what rules moved is known by SKU alone,
+and has to keep its name on both sides."""
+
 BILL = {
     "project": "(SELECT id::text FROM unclaimed)",
     "provider": "coalesce(m.usage_provider, d.provider)",
-    # A bill knows no models, but what a model's provider charges for is named by its SKU; that of
-    # a pool's hardware names the hardware, and that of a credit or a tax nothing that was used.
-    "model": "CASE WHEN (d.period_id, d.provider, d.service, d.sku) IN (SELECT * FROM no_models)"
-    f" THEN '{NO_MODEL}'"
-    " WHEN m.usage_provider <> '' AND d.sku <> ''"
-    " AND lower(m.usage_provider) NOT IN (SELECT provider FROM pools) THEN d.sku"
-    f" ELSE '{NOT_ON_BILL}' END",
+    "model": MODEL_OF_BILL.format(unused="NOT d.is_used"),
     "service": "d.service",
     "kind": f"'{NOT_ON_BILL}'",
     "tier": f"'{NOT_ON_BILL}'",
@@ -145,14 +151,9 @@ UNKNOWN_VOLUMES = """
     NULL::bigint AS unknown_spans"""
 """Bills know of no requests: NULL adds nothing, and stays where there is nothing else."""
 
-NO_MODELS = """SELECT DISTINCT c.period_id, c.provider, c.service, c.sku FROM ingest_billday c
-    WHERE c.day >= %(start)s AND c.day < %(end)s
-        AND c.charge_category IN ('Credit', 'Tax', 'Adjustment')
-        AND NOT EXISTS (SELECT FROM ingest_billday u WHERE u.period_id = c.period_id
-            AND u.provider = c.provider AND u.service = c.service AND u.sku = c.sku
-            AND u.charge_category NOT IN ('Credit', 'Tax', 'Adjustment'))"""
-"""SKUs that a bill names for nothing else. Of a SKU that also charges for use, a credit lowers what
-that cost: what rules moved is known by SKU alone, and has to keep its name on both sides."""
+NO_MODELS = """SELECT DISTINCT period_id, provider, service, sku FROM ingest_billskuday
+    WHERE day >= %(start)s AND day < %(end)s AND NOT is_used"""
+"""See `MODEL_OF_BILL`, of what rules moved."""
 
 MATCHED = """LEFT JOIN (
     -- Two providers may share one bill service; its lines then carry the first name.

@@ -13,6 +13,7 @@ from .book_columns import (
     COSTS,
     HARDWARE,
     MATCHED,
+    MODEL_OF_BILL,
     NO_VOLUMES,
     UNKNOWN_VOLUMES,
     USAGE,
@@ -31,7 +32,13 @@ from .landed_usage import NAMES, landed_usage, same
 MOVED_BY_RULES = "(moved by rules)"
 """The user of what a rule moved, which is not told by user."""
 
-MOVED_BILL = BILL | {"project": "d.project_id::text", "rule": "coalesce(d.rule_id::text, '')"}
+MOVED_BILL = BILL | {
+    "project": "d.project_id::text",
+    "model": MODEL_OF_BILL.format(
+        unused="(d.period_id, d.provider, d.service, d.sku) IN (SELECT * FROM no_models)"
+    ),
+    "rule": "coalesce(d.rule_id::text, '')",
+}
 MOVED_HARDWARE = HARDWARE | {
     "project": "q.project_id::text",
     "rule": "coalesce(q.rule_id::text, '')",

@@ -1,6 +1,6 @@
 """Tables of what happened. They know sources and owners, never prices and never users."""
 
-from .bills import BillDay, BillLine, Delivery, DeliveryPeriod
+from .bills import BillDay, BillLine, BillSkuDay, Delivery, DeliveryPeriod
 from .concurrency import ConcurrencyQuarter
 from .errors import ErrorCount, ErrorSeen
 from .events import Event
@@ -32,6 +32,7 @@ from .work import Job
 __all__ = [
     "BillDay",
     "BillLine",
+    "BillSkuDay",
     "ConcurrencyQuarter",
     "ConversationDay",
     "Delivery",

@@ -152,3 +152,42 @@ class BillDay(models.Model):
             ),
         ]
         constraints = finite_decimal("bill_day", *BillLine.COSTS)
+
+
+class BillSkuDay(models.Model):
+    """Days of a bill by SKU alone, summed from `BillDay`: what is asked for whenever costs are.
+
+    `unknown_*` counts the lines of groups that carried no such cost, as `BillDay` tells them apart.
+    """
+
+    period = models.ForeignKey(DeliveryPeriod, on_delete=models.CASCADE, related_name="sku_days")
+    day = models.DateField()
+    currency = models.TextField()
+    provider = models.TextField()
+    service = models.TextField()
+    sku = models.TextField()
+    is_used = models.BooleanField(
+        help_text="Whether the period charges for this SKU otherwise than as credit or tax."
+    )
+    billed_cost = money(null=True)
+    effective_cost = money(null=True)
+    list_cost = money(null=True)
+    contracted_cost = money(null=True)
+    unknown_billed = models.BigIntegerField()
+    unknown_effective = models.BigIntegerField()
+    unknown_list = models.BigIntegerField()
+    unknown_contracted = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["day", "period"], name="bill_sku_day_day"),
+            models.Index(
+                fields=["day", "period"],
+                condition=models.Q(is_used=False),
+                name="bill_sku_day_unused",
+            ),
+        ]
+        constraints = finite_decimal("bill_sku_day", *BillLine.COSTS)
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.service} {self.sku}"

@@ -25,9 +25,9 @@ RECOMPUTE = {
 PRICED = ("project", "pool")
 """Of these somebody waits for the next revision."""
 
-REST = 4
-"""After a day took a second, a worker leaves it alone for four: a busy hour has new facts at every
-moment, and who sums it without end does nothing else, not even pull."""
+REST = 9
+"""After a day took a second, a worker leaves it alone for nine: a busy hour has new facts at
+every moment and is summed anew from all of them, for which a tenth of a processor is enough."""
 
 LEAST_REST_S = {"concurrency": 30.0}
 """What a project's requests did at once costs as much as all its other sums, and is looked at less

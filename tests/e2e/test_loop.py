@@ -36,8 +36,8 @@ SPLIT = {
 CALLERS, ALONE = 16, 1
 WAITING_US = 150_000
 """Requests wait so long for company, which comes among sixteen callers, and never to one alone."""
-ALONE_S = 12
-"""Of a block: thirty requests are judged, and one caller that waits has sent sixty by then."""
+ALONE_S = 9
+"""Of a block: thirty requests are judged, and one caller that waits has sent fifty by then."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ import pytest
 from django.db.models import Sum
 
 from ingest import store
-from ingest.models import BillDay, BillLine, Delivery, DeliveryPeriod, Reject, Source
+from ingest.models import BillDay, BillLine, BillSkuDay, Delivery, DeliveryPeriod, Reject, Source
 from ingest.records import Reject as RejectRecord
 from ingest.sources.base import BadFile, Reading
 from ingest.store import Counts
@@ -81,6 +81,28 @@ def test_unreadable_row_is_quarantined_with_its_line(source):
 def test_missing_cost_is_unknown_not_zero(source):
     deliver(source, [bill_line(1, list_cost=None)])
     assert BillDay.objects.get().list_cost is None
+
+
+def test_skus_are_the_days_without_what_else_tells_lines_apart(source):
+    used, credited = {"sku_id": "gpt-4o"}, {"sku_id": "promotion", "charge_category": "Credit"}
+    deliver(
+        source,
+        [
+            bill_line(1, **used, region_id="east"),
+            bill_line(2, **used, region_id="west", list_cost=None),
+            bill_line(3, **used, region_id="west", list_cost=None),
+            bill_line(4, **used, charge_category="Credit", billed_cost=Decimal("-0.25")),
+            bill_line(5, **credited),
+        ],
+    )
+    whole = BillLine.objects.filter(sku_id="gpt-4o").aggregate(
+        billed=Sum("billed_cost"), effective=Sum("effective_cost"), list=Sum("list_cost")
+    )
+    one, other = BillSkuDay.objects.order_by("sku")
+    assert BillDay.objects.filter(sku="gpt-4o").count() == 3
+    assert (one.billed_cost, one.effective_cost, one.list_cost) == tuple(whole.values())
+    assert (one.is_used, one.unknown_list, one.unknown_billed) == (True, 2, 0)
+    assert (other.sku, other.is_used, other.unknown_list) == ("promotion", False, 0)
 
 
 def test_delivery_keeps_what_is_doubtful_about_it(source):
