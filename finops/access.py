@@ -17,8 +17,11 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Q, Value
+from django.db.models.functions import Concat
 from django.dispatch import receiver
 from django.http import HttpRequest
 from redis.exceptions import RedisError
@@ -194,6 +197,7 @@ def _admin_site_permissions() -> list[Permission]:
 class Grant:
     """What one membership allows, and where. No team and no project: everywhere."""
 
+    role: str
     permissions: frozenset[str]
     team_id: int | None
     project_id: int | None
@@ -229,20 +233,15 @@ def grants(user: Any) -> tuple[Grant, ...]:
 
 
 def _read_grants(user: User) -> tuple[Grant, ...]:
-    members = list(Membership.objects.filter(user=user))
-    names: dict[int, set[str]] = {}
-    pairs = Permission.objects.filter(group__in={member.role_id for member in members})
-    for group_id, app, codename in pairs.values_list(
-        "group", "content_type__app_label", "codename"
-    ):
-        names.setdefault(group_id, set()).add(f"{app}.{codename}")
+    of_role = "role__permissions"
+    name = Concat(f"{of_role}__content_type__app_label", Value("."), f"{of_role}__codename")
+    names = ArrayAgg(name, filter=Q(**{f"{of_role}__isnull": False}), default=Value([]))
+    members = Membership.objects.filter(user=user).annotate(names=names)
     return tuple(
-        Grant(
-            frozenset(names.get(member.role_id, ())),
-            member.team_id,
-            member.project_id,
+        Grant(role, frozenset(names), team_id, project_id)
+        for role, names, team_id, project_id in members.values_list(
+            "role__name", "names", "team_id", "project_id"
         )
-        for member in members
     )
 
 

@@ -5,11 +5,12 @@ Knows measures by name. Refuses the database and the filters; unknown stays unkn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, localcontext
-from typing import Any
+from functools import cache
+from typing import Any, overload
 
 from finops.money import CONTEXT
 
@@ -90,11 +91,43 @@ class SpendRow(Amounts):
         return float((self.cost - self.previous) / self.previous)
 
 
+class SpendRows(Sequence[SpendRow]):
+    """Rows in an order, each made when it is looked at: a page shows fifty of hundreds."""
+
+    def __init__(
+        self, keys: Iterable[tuple[str, ...]], make: Callable[[tuple[str, ...]], SpendRow]
+    ):
+        self._keys = tuple(keys)
+        self._known = frozenset(self._keys)
+        self._make = cache(make)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, at: int) -> SpendRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[SpendRow, ...]: ...
+    def __getitem__(self, at: int | slice) -> SpendRow | tuple[SpendRow, ...]:
+        if isinstance(at, slice):
+            return tuple(map(self._make, self._keys[at]))
+        return self._make(self._keys[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SpendRows) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def of(self, keys: tuple[str, ...]) -> SpendRow | None:
+        return self._make(keys) if keys in self._known else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendTable(Stamped):
     group_by: tuple[str, ...]
     currency: str
-    rows: tuple[SpendRow, ...]
+    rows: SpendRows
     """Dearest first."""
     total: SpendRow
     others: tuple[tuple[str, Decimal], ...]

@@ -26,6 +26,7 @@ from .amounts import (
     Line,
     Spend,
     SpendRow,
+    SpendRows,
     SpendTable,
     added,
     amounts,
@@ -235,21 +236,20 @@ class Answers:
         # Of a period without any row nothing is known; in one with rows, no row is no cost.
         earlier = (before.by_key(group_by) or None) if before else None
         whole = total.get("cost") or ZERO
-        rows = [
-            self._row(
-                key,
-                self.labels(group_by, key),
-                chosen.get(key, {}),
-                whole,
-                None if earlier is None else earlier.get(key, NOTHING),
-            )
-            for key in dict.fromkeys((*chosen, *(earlier or ())))
-        ]
-        rows.sort(key=lambda row: (-row.cost, row.labels))
+
+        keys = dict.fromkeys((*chosen, *(earlier or ())))
+
+        def row(key: tuple[str, ...]) -> SpendRow:
+            previous = None if earlier is None else earlier.get(key, NOTHING)
+            return self._row(key, self.labels(group_by, key), chosen.get(key, {}), whole, previous)
+
+        def dearest_first(key: tuple[str, ...]) -> tuple[Decimal, tuple[str, ...]]:
+            return -(chosen.get(key, NOTHING)["cost"] or ZERO), self.labels(group_by, key)
+
         all_before = None if earlier is None else added(earlier.values())
         return SpendTable(
             group_by=group_by,
-            rows=tuple(rows),
+            rows=SpendRows(sorted(keys, key=dearest_first), row),
             total=self._row((), ("Total",), total, whole, all_before),
             **self._stamp(found),
             **self._money(found),

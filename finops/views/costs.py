@@ -145,7 +145,7 @@ def as_csv(request: HttpRequest) -> HttpResponse:
     if view.extra.get("what") == DAYS:
         _, table, series = spend_page(filters, step(filters), TOP)
         name = f"costs-over-time-{filters.start}-{filters.end}.csv"
-        return csv_response(series_table(series, unpriced(table)), name, filters, series)
+        return csv_response(series_table(series, unpriced(table, series)), name, filters, series)
     found = spend_by(filters)
     name = f"costs-{filters.start}-{filters.end}.csv"
     return csv_response(cost_table(found, view, filters), name, filters, found)
@@ -251,7 +251,7 @@ def figures(total: Spend, table: SpendTable, filters: Filters) -> list[Figure]:
 
 def cost_chart(series: Series, table: SpendTable, view: View, filters: Filters) -> Chart:
     """Groups without any price are in the table beside it, and not drawn as nothing."""
-    without = unpriced(table)
+    without = unpriced(table, series)
     stacks = [
         charts.Stack(
             line.label,

@@ -37,9 +37,10 @@ def _days(day: date) -> str:
     return f"from={day}&to={day + timedelta(days=1)}"
 
 
-def unpriced(table: SpendTable) -> set[tuple[str, ...]]:
-    """The groups whose cost nobody knows."""
-    return {row.keys for row in table.rows if known_cost(row, table.total) is None}
+def unpriced(table: SpendTable, series: Series) -> set[tuple[str, ...]]:
+    """The groups of the series whose cost nobody knows."""
+    drawn = filter(None, (table.rows.of(line.keys) for line in series.lines))
+    return {row.keys for row in drawn if known_cost(row, table.total) is None}
 
 
 def provisional_from(series: Series):

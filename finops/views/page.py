@@ -231,8 +231,7 @@ def page(
 
 def roles(user: Any) -> str:
     """What somebody is, as in `analyst`; one line for the menu."""
-    names = sorted({member.role.name for member in user.memberships.select_related("role")})
-    return ", ".join(names)
+    return ", ".join(sorted({grant.role for grant in access.grants(user)}))
 
 
 def bar(view: View, can_compare: bool) -> Bar:

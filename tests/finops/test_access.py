@@ -157,7 +157,7 @@ def test_person_without_a_role_sees_nothing(chat):
 
 def test_memberships_are_read_once(chat, django_assert_num_queries):
     cleo = User.objects.get(pk=person("cleo", "viewer", project=chat).pk)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         for _ in range(3):
             cleo.has_perm("finops.view_spend", chat)
             access.anywhere(cleo, "finops.view_audit")
