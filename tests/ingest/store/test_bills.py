@@ -1,6 +1,8 @@
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 
 from ingest import store
@@ -103,6 +105,19 @@ def test_skus_are_the_days_without_what_else_tells_lines_apart(source):
     assert (one.billed_cost, one.effective_cost, one.list_cost) == tuple(whole.values())
     assert (one.is_used, one.unknown_list, one.unknown_billed) == (True, 2, 0)
     assert (other.sku, other.is_used, other.unknown_list) == ("promotion", False, 0)
+
+
+def test_migration_fills_in_skus_as_deliveries_do(source):
+    told = {"sku_id": "gpt-4o", "list_cost": None}
+    deliver(source, [bill_line(1, **told), bill_line(2), bill_line(3, charge_category="Tax")], "a")
+    deliver(source, [bill_line(1, **told, charge_category="Credit")], "b")
+    columns = [field.attname for field in BillSkuDay._meta.fields if field.name != "id"]
+    before = set(BillSkuDay.objects.values_list(*columns))
+    BillSkuDay.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("ingest.migrations.0005_bill_sku_day").FILL)
+    assert set(BillSkuDay.objects.values_list(*columns)) == before
+    assert len(before) == 3
 
 
 def test_delivery_keeps_what_is_doubtful_about_it(source):
