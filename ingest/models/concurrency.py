@@ -4,13 +4,18 @@ Derived from spans by `ingest.rollup.concurrency`. What was at once cannot be ad
 each quarter has a row of the whole project beside the rows of its services and models.
 """
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 WHOLE_SUMS = (
     "project_id", "requests", "timed", "user_requests", "session_requests", "busy_ms", "peak",
-    "users", "sessions",
+    "users_1", "users_2", "users_3", "sessions_1", "sessions_2", "sessions_3",
 )  # fmt: skip
+
+
+def _different(who: str, window: str) -> models.IntegerField:
+    """One column for each window: months of them are added up in half the time arrays take."""
+    said = f"Different {who} in its {window} five minutes; NULL: no request named one."
+    return models.IntegerField(null=True, help_text=said)
 
 
 class ConcurrencyQuarter(models.Model):
@@ -29,16 +34,12 @@ class ConcurrencyQuarter(models.Model):
     session_requests = models.IntegerField(help_text="Of these, the ones that name a session.")
     busy_ms = models.FloatField(help_text="Time under way inside the quarter, of all requests.")
     peak = models.IntegerField(help_text="The most that were under way at one moment.")
-    users = ArrayField(
-        models.IntegerField(),
-        null=True,
-        help_text="Different users in each of its three windows of 5 minutes; NULL: none named.",
-    )
-    sessions = ArrayField(
-        models.IntegerField(),
-        null=True,
-        help_text="Different sessions in each of its three windows of 5 minutes.",
-    )
+    users_1 = _different("users", "first")
+    users_2 = _different("users", "second")
+    users_3 = _different("users", "third")
+    sessions_1 = _different("sessions", "first")
+    sessions_2 = _different("sessions", "second")
+    sessions_3 = _different("sessions", "third")
 
     class Meta:
         db_table = "ingest_concurrency_quarter"

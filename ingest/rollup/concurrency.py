@@ -63,10 +63,12 @@ WITH own AS MATERIALIZED (
     ) AS levels GROUP BY moment >> 31
 ), users AS ({users}), sessions AS ({sessions})
 INSERT INTO ingest_concurrency_quarter (project_id, whole, at, service, provider, model,
-    requests, timed, user_requests, session_requests, busy_ms, peak, users, sessions)
+    requests, timed, user_requests, session_requests, busy_ms, peak,
+    users_1, users_2, users_3, sessions_1, sessions_2, sessions_3)
 SELECT %(owner)s, s.id = 0, %(first)s + s.place * interval '15 minutes', coalesce(n.service, ''),
     coalesce(n.provider, ''), coalesce(n.model, ''), s.requests, s.timed, s.user_requests,
-    s.session_requests, s.busy_ms, coalesce(p.peak, 0), u.counts, c.counts
+    s.session_requests, s.busy_ms, coalesce(p.peak, 0),
+    u.in_1, u.in_2, u.in_3, c.in_1, c.in_2, c.in_3
 FROM sums s
 LEFT JOIN named n USING (id)
 LEFT JOIN peaks p USING (id, place)
@@ -74,9 +76,9 @@ LEFT JOIN users u USING (id, place)
 LEFT JOIN sessions c USING (id, place)"""
 
 DIFFERENT = """
-    SELECT id, place, ARRAY[count(*) FILTER (WHERE windows & 1 <> 0),
-        count(*) FILTER (WHERE windows & 2 <> 0), count(*) FILTER (WHERE windows & 4 <> 0)
-    ]::int[] AS counts
+    SELECT id, place, count(*) FILTER (WHERE windows & 1 <> 0) AS in_1,
+        count(*) FILTER (WHERE windows & 2 <> 0) AS in_2,
+        count(*) FILTER (WHERE windows & 4 <> 0) AS in_3
     FROM (
         SELECT coalesce(id, 0) AS id, place, bit_or(windows) AS windows FROM (
             -- A bit for each window it was under way in. The last moment that belongs to it is the

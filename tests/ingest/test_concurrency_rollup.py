@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
 from django.db import connection
@@ -84,11 +85,19 @@ def different(quarter, pieces, name):
     ]  # fmt: skip
 
 
+def by_window(row):
+    """Users, and sessions, in each of its windows; None where none is named."""
+    windows = (
+        [getattr(row, f"{who}_{window}") for window in (1, 2, 3)] for who in ("users", "sessions")
+    )
+    return tuple(None if counts == [None] * 3 else counts for counts in windows)
+
+
 def stored():
     return {
         (None if one.whole else (one.service, one.model), one.at): (
             one.requests, one.timed, one.user_requests, one.session_requests,
-            round(one.busy_ms, 3), one.peak, one.users, one.sessions,
+            round(one.busy_ms, 3), one.peak, *by_window(one),
         )
         for one in ConcurrencyQuarter.objects.all()
     }  # fmt: skip
@@ -126,7 +135,22 @@ def test_users_are_unknown_where_nobody_names_one(source):
     store.spans(source, [span(1, user_id="", session_id="s")])
     roll_up()
     row = ConcurrencyQuarter.objects.get(whole=True)
-    assert (row.users, row.sessions, row.user_requests) == (None, [0, 1, 0], 0)
+    assert (*by_window(row), row.user_requests) == (None, [0, 1, 0], 0)
+
+
+def test_migration_splits_the_arrays_of_before(source):
+    store.spans(source, requests(random.Random(5), 50))
+    roll_up()
+    before, names = stored(), ("users", "sessions")
+    arrays = ", ".join(f"{who} = ARRAY[{who}_1, {who}_2, {who}_3]" for who in names)
+    nothing = ", ".join(f"{who}_{window} = NULL" for who in names for window in (1, 2, 3))
+    with connection.cursor() as cursor:
+        for who in names:
+            cursor.execute(f"ALTER TABLE ingest_concurrency_quarter ADD {who} integer[]")
+        cursor.execute(f"UPDATE ingest_concurrency_quarter SET {arrays}")
+        cursor.execute(f"UPDATE ingest_concurrency_quarter SET {nothing}")
+        cursor.execute(import_module("ingest.migrations.0006_concurrency_by_window").SPLIT)
+    assert stored() == before
 
 
 def test_closed_day_keeps_its_concurrency(source):

@@ -85,18 +85,18 @@ class _Sums:
 SQL = """
 WITH quarters AS (
     SELECT c.at, sum(c.busy_ms) AS busy_ms, sum(c.peak) AS peak,
-        coalesce(sum(c.users[1]), 0) AS u0, coalesce(sum(c.users[2]), 0) AS u1,
-        coalesce(sum(c.users[3]), 0) AS u2,
-        coalesce(sum(c.sessions[1]), 0) AS s0, coalesce(sum(c.sessions[2]), 0) AS s1,
-        coalesce(sum(c.sessions[3]), 0) AS s2,
+        coalesce(sum(c.users_1), 0) AS u1, coalesce(sum(c.users_2), 0) AS u2,
+        coalesce(sum(c.users_3), 0) AS u3,
+        coalesce(sum(c.sessions_1), 0) AS s1, coalesce(sum(c.sessions_2), 0) AS s2,
+        coalesce(sum(c.sessions_3), 0) AS s3,
         sum(c.requests) AS requests, sum(c.timed) AS timed,
         sum(c.user_requests) AS naming_user, sum(c.session_requests) AS naming_session,
         count(*) AS rows_at_once
     FROM ingest_concurrency_quarter c
     WHERE c.at >= %(start_at)s AND c.at < %(end_at)s AND {scope} GROUP BY c.at
 )
-SELECT {point}, sum(busy_ms), max(peak), sum(u0 + u1 + u2), max(greatest(u0, u1, u2)),
-    sum(s0 + s1 + s2), max(greatest(s0, s1, s2)), sum(requests), sum(timed), sum(naming_user),
+SELECT {point}, sum(busy_ms), max(peak), sum(u1 + u2 + u3), max(greatest(u1, u2, u3)),
+    sum(s1 + s2 + s3), max(greatest(s1, s2, s3)), sum(requests), sum(timed), sum(naming_user),
     sum(naming_session), max(rows_at_once)
 FROM quarters GROUP BY 1"""
 
