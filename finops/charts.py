@@ -46,9 +46,8 @@ class Stack:
     values: tuple[Decimal | None, ...]
     """None where nothing is known of the step."""
     href: str = ""
+    """Where its bars lead; `{day}` and `{next}` stand for a bar's day and the one after it."""
     is_rest: bool = False
-    hrefs: tuple[str, ...] = ()
-    """Where each bar leads, if not all lead to `href`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +216,6 @@ def swatch(at: int, stack: Stack) -> str:
 
 
 def _bars(x: list[str], stack: Stack, fill: str, currency: str) -> dict[str, Any]:
-    said = [f"{_plain(stack.label)}: {words.money(value, currency)}" for value in stack.values]
     return {
         "type": "bar",
         "name": _plain(stack.label),
@@ -225,9 +223,9 @@ def _bars(x: list[str], stack: Stack, fill: str, currency: str) -> dict[str, Any
         # A bar of nothing would still take a line when pointed at.
         "y": [float(value) if value else GAP for value in stack.values],
         "marker": {"color": fill, "line": {"width": 0}},
-        "customdata": list(stack.hrefs) or ([stack.href] * len(x) if stack.href else None),
-        "hovertext": said,
-        "hovertemplate": "%{hovertext}<extra></extra>",
+        "meta": stack.href or None,
+        "hovertext": [words.money(value, currency) for value in stack.values],
+        "hovertemplate": "%{fullData.name}: %{hovertext}<extra></extra>",
     }
 
 

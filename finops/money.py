@@ -148,16 +148,17 @@ def plain(amount: Decimal) -> str:
 
 def format_money(money: Money | None) -> str:
     """A total as on a bill: `$1,234.50`, `−€3.00`, `<$0.01`, and `unknown` for None."""
-    if money is None:
-        return UNKNOWN
-    decimals = MINOR_UNITS.get(money.currency, 2)
-    smallest = _step(decimals)
-    if 0 < money.amount.copy_abs() < smallest:
-        bound = f"<{_with_symbol(f'{smallest:f}', money.currency)}"
-        return bound if money.amount > 0 else f"{MINUS}{bound}"
-    return _signed(
-        money.amount, f"{_rounded(money.amount.copy_abs(), decimals):,f}", money.currency
-    )
+    return UNKNOWN if money is None else format_amount(money.amount, money.currency)
+
+
+def format_amount(amount: Decimal, currency: str) -> str:
+    """As `format_money`, for the thousand amounts of a page."""
+    smallest = _step(MINOR_UNITS.get(currency, 2))
+    size = amount.copy_abs()
+    if size < smallest and size:
+        bound = f"<{_with_symbol(f'{smallest:f}', currency)}"
+        return bound if amount > 0 else f"{MINUS}{bound}"
+    return _signed(amount, f"{size.quantize(smallest, context=CONTEXT):,f}", currency)
 
 
 def format_card(money: Money | None) -> str:

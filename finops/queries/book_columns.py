@@ -5,7 +5,6 @@ Knows tables and names. Refuses values: they are parameters of the statement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .filters import Filters
@@ -194,14 +193,6 @@ def usage_counted(windows: int) -> str:
     )
 
 
-def hardware_point(step: str) -> str | None:
-    return {
-        "": None,
-        "day": "(q.at AT TIME ZONE %(zone)s)::date",
-        "hour": "date_trunc('hour', q.at)",
-    }[step]
-
-
 @dataclass(frozen=True, slots=True)
 class HardwareSource:
     """Tables of hardware and what they are read by, all under the alias `q`."""
@@ -209,7 +200,7 @@ class HardwareSource:
     paid: str
     landed: str
     within: str
-    point: str | None
+    point: str
     unpriced_quarters: str
 
 
@@ -220,12 +211,12 @@ def hardware_source(step: str, is_covered: bool) -> HardwareSource:
             "finops_poolquarter",
             "finops_landedhardware",
             "q.at >= %(start_at)s AND q.at < %(end_at)s",
-            hardware_point(step),
+            "date_trunc('hour', q.at)" if step == "hour" else "(q.at AT TIME ZONE %(zone)s)::date",
             "(q.model = '' AND q.allocated IS NULL)::int",
         )
-    within, point = "q.day >= %(start)s AND q.day < %(end)s", "q.day" if step else None
     days = ("finops_poolday", "finops_landedhardwareday")
-    return HardwareSource(*days, within, point, "q.unpriced_quarters")
+    within = "q.day >= %(start)s AND q.day < %(end)s"
+    return HardwareSource(*days, within, "q.day", "q.unpriced_quarters")
 
 
 def hardware_counted(is_covered: bool) -> str:
@@ -239,15 +230,49 @@ def hardware_counted(is_covered: bool) -> str:
         AND q.at >= w.first AND q.at < w.last)"""
 
 
-def keys_of(columns: dict[str, str], keys: Sequence[str], point: str | None) -> str:
-    # Some columns are varchar; as one type, a measure that nobody asks for is not summed.
-    chosen = [f"({columns[key]})::text AS k{place}" for place, key in enumerate(keys)]
-    if point:
-        chosen.append(f"{point} AS point")
-    return ", ".join(chosen) if chosen else "0 AS k0"
+OTHER = "(other)"
 
 
-def ordinals(keys: Sequence[str], step: str) -> str:
-    """Positions of the key columns and the currency behind them; one dummy when there is none."""
-    count = max(1, len(keys) + bool(step)) + 1
-    return ", ".join(str(place) for place in range(1, count + 1))
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What the rows of each part are summed by."""
+
+    keys: tuple[str, ...]
+    step: str
+    """`day` or `hour`; empty for no steps."""
+    has_others: bool = False
+    """Groups that are not `named` have the same key. Known before they are summed: to make one
+    group of thousands takes as long as to make them."""
+
+    def columns(self, of: dict[str, str], point: str) -> str:
+        """The keys and the point, of a part that calls them so."""
+        # Some columns are varchar; as one type, a measure that nobody asks for is not summed.
+        chosen = [f"({of[key]})::text" for key in self.keys]
+        if self.has_others:
+            chosen = [f"CASE WHEN named.n0 IS NULL THEN '{OTHER}' ELSE {key} END" for key in chosen]
+        chosen = [f"{key} AS k{place}" for place, key in enumerate(chosen)]
+        if self.step:
+            chosen.append(f"{point} AS point")
+        return ", ".join(chosen) if chosen else "0 AS k0"
+
+    def named(self, of: dict[str, str]) -> str:
+        """The join by which `columns` knows whose group is named."""
+        if not self.has_others:
+            return ""
+        same = (f"named.n{place} = ({of[key]})::text" for place, key in enumerate(self.keys))
+        return f"LEFT JOIN named ON {' AND '.join(same)}"
+
+    def named_groups(self) -> str:
+        """What it joins, of the arrays `named0`, `named1`."""
+        if not self.has_others:
+            return ""
+        arrays = ", ".join(f"%(named{place})s::text[]" for place in range(len(self.keys)))
+        names = ", ".join(f"n{place}" for place in range(len(self.keys)))
+        return f""",
+named AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS named ({names}))"""
+
+    @property
+    def ordinals(self) -> str:
+        """Places of the keys, and the currency behind them; one dummy when there is none."""
+        count = max(1, len(self.keys) + bool(self.step)) + 1
+        return ", ".join(str(place) for place in range(1, count + 1))

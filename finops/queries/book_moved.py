@@ -6,8 +6,6 @@ landed. Refuses volumes: requests and tokens stay with the project that sent the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .book_columns import (
     BILL,
     COSTS,
@@ -17,11 +15,10 @@ from .book_columns import (
     NO_VOLUMES,
     UNKNOWN_VOLUMES,
     USAGE,
+    Grouping,
     hardware_counted,
     hardware_source,
-    keys_of,
     narrowed,
-    ordinals,
     usage_counted,
     usage_in_scope,
 )
@@ -53,31 +50,31 @@ SIDE = "CASE WHEN side.sign = 1 THEN l.project_id ELSE l.sender_id END AS projec
 LANDED = landed_usage("l.day >= %(start)s AND l.day < %(end)s")
 
 
-def parts(filters: Filters, keys: tuple[str, ...], step: str, covered: Coverage) -> list[str]:
+def parts(filters: Filters, by: Grouping, covered: Coverage) -> list[str]:
     """Over all projects what was moved adds up to nothing, and is not read."""
-    if filters.basis == "usage" or not asks_whose(filters, keys):
+    if filters.basis == "usage" or not asks_whose(filters, by.keys):
         return []
-    found = [_moved_bills(filters, keys, step)]
+    found = [_moved_bills(filters, by)]
     if filters.basis == "book":
-        found.append(_moved_hardware(filters, keys, step, covered.of_pools))
+        found.append(_moved_hardware(filters, by, covered.of_pools))
         if covered.moves_usage:
-            found.append(_moved_usage(filters, keys, step, len(covered.days)))
+            found.append(_moved_usage(filters, by, len(covered.days)))
             if covered.edges:
-                found.append(_moved_usage_edges(filters, keys, step))
+                found.append(_moved_usage_edges(filters, by))
     return found
 
 
-def _moved_usage(filters: Filters, keys: Sequence[str], step: str, windows: int) -> str:
+def _moved_usage(filters: Filters, by: Grouping, windows: int) -> str:
     """What rules gave of requests to a project, and took from their sender, but for what a bill
     covers. The usage itself, by which a unit is priced, stays the sender's."""
     moves = f"""(SELECT l.day, {NAMES}, l.rule_id, side.sign, {SIDE},
         side.sign * l.cost AS cost, side.sign * l.list_cost AS list_cost
     FROM {LANDED} AS l CROSS JOIN {BOTH_SIDES})"""
     counted = usage_counted(windows)
-    return _sums(filters, keys, "c.day" if step else None, moves, counted)
+    return _sums(filters, by, moves, counted)
 
 
-def _moved_usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
+def _moved_usage_edges(filters: Filters, by: Grouping) -> str:
     """Of a day that a bill covers in part: the rest is moved as the whole day was."""
     moves = f"""(SELECT l.day, {NAMES}, l.rule_id, side.sign, {SIDE},
         {_share("cost")}, {_share("list_cost")}
@@ -87,58 +84,56 @@ def _moved_usage_edges(filters: Filters, keys: Sequence[str], step: str) -> str:
         AND l.day = (q.at AT TIME ZONE %(zone)s)::date AND {same("q")}
     JOIN finops_costday d ON d.project_id = q.project_id AND d.day = l.day AND {same("d")}
     CROSS JOIN {BOTH_SIDES})"""
-    return _sums(filters, keys, "c.day" if step else None, moves, "true")
+    return _sums(filters, by, moves, "true")
 
 
 def _share(cost: str) -> str:
     return f"side.sign * round(q.{cost} * l.{cost} / nullif(d.{cost}, 0), 20) AS {cost}"
 
 
-def _sums(
-    filters: Filters, keys: Sequence[str], point: str | None, moves: str, counted: str
-) -> str:
+def _sums(filters: Filters, by: Grouping, moves: str, counted: str) -> str:
     is_list = filters.metric == "list"
     cost = "c.list_cost" if is_list else "c.cost"
     # Who gave has the row already of which the list price is unknown.
     unlisted = f"count(*) FILTER (WHERE c.list_cost IS NULL AND c.sign = 1 AND ({counted}))"
     return f"""
-SELECT {keys_of(MOVED_USAGE, keys, point)}, c.currency,
+SELECT {by.columns(MOVED_USAGE, "c.day")}, c.currency,
     sum({cost}) FILTER (WHERE {counted}), 0::numeric, 0::numeric, 0::numeric, 0::numeric,
     {NO_VOLUMES}, {unlisted if is_list else "0::bigint"}, 0::float8, 0::float8
-FROM {moves} AS c
+FROM {moves} AS c {by.named(MOVED_USAGE)}
 WHERE true {usage_in_scope(filters)}
-GROUP BY {ordinals(keys, point or "")}"""
+GROUP BY {by.ordinals}"""
 
 
-def _moved_hardware(filters: Filters, keys: Sequence[str], step: str, is_covered: bool) -> str:
+def _moved_hardware(filters: Filters, by: Grouping, is_covered: bool) -> str:
     """What rules took from Unallocated, and gave to projects, of what pools cost."""
-    columns, source = MOVED_HARDWARE, hardware_source(step, is_covered)
+    columns, source = MOVED_HARDWARE, hardware_source(by.step, is_covered)
     counted = hardware_counted(is_covered)
     return f"""
-SELECT {keys_of(columns, keys, source.point)}, q.currency,
+SELECT {by.columns(columns, source.point)}, q.currency,
     sum(q.allocated) FILTER (WHERE {counted}), 0::numeric, sum(q.allocated),
     0::numeric, sum(q.allocated), {NO_VOLUMES}, 0::bigint, 0::float8,
     coalesce(sum(q.requests), 0)::float8
-FROM {source.landed} q JOIN ingest_pool l ON l.id = q.pool_id
+FROM {source.landed} q JOIN ingest_pool l ON l.id = q.pool_id {by.named(columns)}
 WHERE {source.within}
     {_moved_in_scope(filters, "q.project_id")} {narrowed(columns, filters)}
-GROUP BY {ordinals(keys, step)}"""
+GROUP BY {by.ordinals}"""
 
 
-def _moved_bills(filters: Filters, keys: Sequence[str], step: str) -> str:
+def _moved_bills(filters: Filters, by: Grouping) -> str:
     """What rules took from Unallocated, and gave to projects, of bills."""
     columns, cost = MOVED_BILL, COSTS[filters.metric]
     return f"""
-SELECT {keys_of(columns, keys, "d.day" if step else None)}, d.currency,
+SELECT {by.columns(columns, "d.day")}, d.currency,
     sum({cost}), sum({cost}), 0::numeric, 0::numeric, 0::numeric,
     {UNKNOWN_VOLUMES}, sum(d.unknown_{filters.metric})::bigint, 0::float8, 0::float8
 FROM finops_landedbill d
 JOIN ingest_deliveryperiod p ON p.id = d.period_id
 JOIN ingest_delivery v ON v.id = p.delivery_id AND v.complete
-{MATCHED}
+{MATCHED} {by.named(columns)}
 WHERE d.day >= %(start)s AND d.day < %(end)s AND {believed(filters)}
     {_moved_in_scope(filters, "d.project_id")} {narrowed(columns, filters)}
-GROUP BY {ordinals(keys, step)}"""
+GROUP BY {by.ordinals}"""
 
 
 def _moved_in_scope(filters: Filters, owner: str) -> str:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import localcontext
 from typing import Any
 
+from finops.money import CONTEXT
+
 from . import book
-from .amounts import added, minus
 from .book import EVERYTHING, Asked, Split, Sum
 from .book_columns import EVERYBODY_ELSE, WHO
 from .book_coverage import Coverage
@@ -83,19 +85,24 @@ def _of_anybody(split: Split, keys: Sequence[str]) -> tuple[str, ...]:
 def _rest(split: Split, shares: Sequence[Sum], whole: Sequence[Sum], asked: Asked) -> list[Sum]:
     """What is in the whole and in nobody's share: the usage of others, and what is no usage."""
     [place] = (at for at, name in enumerate(split.keys) if name in WHO)
+    of_anybody = {keys: _of_anybody(split, keys) for keys in {one.keys for one in shares}}
     told: dict[Key, list[dict[str, Any]]] = {}
     for one in shares:
-        key = (_of_anybody(split, one.keys), one.point, one.currency)
-        told.setdefault(key, []).append(one.measures)
+        told.setdefault((of_anybody[one.keys], one.point, one.currency), []).append(one.measures)
     left = []
-    for one in whole:
-        parts = added(told.get((one.keys, one.point, one.currency), []))
-        measures = {name: _less(one.measures[name], parts.get(name)) for name in asked.measures}
-        if one.keys[place] != EVERYBODY_ELSE or any(measures.values()):
-            left.append(replace(one, measures=measures))
+    with localcontext(CONTEXT):
+        for one in whole:
+            parts = told.get((one.keys, one.point, one.currency), ())
+            measures = {
+                name: _less(one.measures[name], [part[name] for part in parts])
+                for name in asked.measures
+            }
+            if one.keys[place] != EVERYBODY_ELSE or any(measures.values()):
+                left.append(one._replace(measures=measures))
     return left
 
 
-def _less(whole: Any, part: Any) -> Any:
-    """None where the whole is unknown."""
-    return whole if whole is None or part is None else minus(whole, part)
+def _less(whole: Any, parts: list[Any]) -> Any:
+    """None where the whole is unknown; of a part nobody knows nothing is taken."""
+    known = [part for part in parts if part is not None]
+    return whole - sum(known) if known and whole is not None else whole

@@ -74,7 +74,7 @@ def _in_one(one: Sum, converter: Converter, zone: str) -> Sum:
     if rate is None:
         return one
     money = {name: times(one.measures[name], rate) for name in MONEY if name in one.measures}
-    return replace(one, currency=converter.to, measures={**one.measures, **money})
+    return one._replace(currency=converter.to, measures={**one.measures, **money})
 
 
 def _summed(found: Iterable[Sum], split: Split) -> list[Sum]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from functools import cached_property, reduce
+from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from finops.costing.exchange import Converter
+from finops.money import CONTEXT
 from ingest.models import Project
 
 from . import book, by_user, conversion
@@ -298,16 +299,14 @@ class Answers:
         own = [one for one in found if one.currency in (self.filters.shown, NO_AMOUNT)]
         points = self._points({one.point for one in own})
         place = {point: index for index, point in enumerate(points)}
-        costs: dict[tuple[str, ...], list[Decimal]] = {}
         reconciled: list[Decimal | None] = [None] * len(points)
         keys = {columns: self.key(group_by, columns) for columns in {one.keys for one in own}}
-        for key in keys.values():
-            costs.setdefault(key, [ZERO] * len(points))
-        for one in own:
-            at = place[one.point]
-            values = costs[keys[one.keys]]
-            values[at] = plus(values[at], one.measures["cost"] or ZERO)
-            reconciled[at] = plus(reconciled[at] or ZERO, one.measures["reconciled"] or ZERO)
+        costs = {key: [ZERO] * len(points) for key in keys.values()}
+        with localcontext(CONTEXT):
+            for one in own:
+                at = place[one.point]
+                costs[keys[one.keys]][at] += one.measures["cost"] or ZERO
+                reconciled[at] = (reconciled[at] or ZERO) + (one.measures["reconciled"] or ZERO)
         known = [value is not None for value in reconciled]
         return Series(
             step=self.step,
@@ -338,7 +337,8 @@ class Answers:
         ]
         left = [values for key, values in costs.items() if key not in drawn]
         if left:
-            rest = [reduce(plus, column) for column in zip(*left, strict=True)]
+            with localcontext(CONTEXT):
+                rest = [sum(column, ZERO) for column in zip(*left, strict=True)]
             lines.append(Line((OTHER,), "Other", _masked(rest, known)))
         return tuple(lines)
 

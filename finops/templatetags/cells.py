@@ -6,6 +6,7 @@ has thousands of cells, and each would be interpreted anew, which took longer th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -16,6 +17,8 @@ from django.utils.safestring import SafeString
 from .words import meter
 
 register = template.Library()
+
+_special = re.compile("[&<>\"']").search
 
 Line = Sequence[tuple[Any, Any]]
 """(column, cell) pairs of one row; the first cell names the row."""
@@ -33,8 +36,11 @@ def total_cells(line: Line) -> SafeString:
 
 
 def _escaped(text: Any) -> str:
-    """As `conditional_escape`, which also looks out for translations: half of its time."""
-    return text.__html__() if hasattr(text, "__html__") else escape(str(text))
+    """As `conditional_escape`, which also looks out for translations, and tries all it would
+    replace: a fourth of its time."""
+    if hasattr(text, "__html__"):
+        return text.__html__()
+    return escape(text) if _special(text := str(text)) else text
 
 
 def _joined(line: Line, written: Any) -> SafeString:

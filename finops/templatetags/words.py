@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from finops.money import UNKNOWN, Money, format_card, format_money, format_unit_price
+from finops.money import UNKNOWN, Money, format_amount, format_card, format_unit_price
 from finops.money import exact as exact_money
 
 register = template.Library()
@@ -101,7 +101,7 @@ def icon(name: str, kind: str = "") -> SafeString:
 
 @register.filter
 def money(amount: Decimal | None, currency: str) -> str:
-    return format_money(_money(amount, currency))
+    return UNKNOWN if amount is None else format_amount(amount, currency)
 
 
 @register.filter

@@ -22,9 +22,9 @@ from finops.queries.spend import (
 )
 from finops.templatetags import words
 
-from .costs_days import day_hrefs, provisional_from, series_table, unpriced
+from .costs_days import bars_href, provisional_from, series_table, unpriced
 from .costs_month import month_chart, month_table, with_days_ahead
-from .costs_table import Part, cost_table, row_href
+from .costs_table import Part, cost_table
 from .currencies import currency_context
 from .event_marks import marked, marks_of
 from .figures import (
@@ -256,9 +256,8 @@ def cost_chart(series: Series, table: SpendTable, view: View, filters: Filters) 
         charts.Stack(
             line.label,
             line.values,
-            "" if line.keys == (OTHER,) else row_href(view, filters, line.keys),
+            bars_href(series, line.keys, view, filters),
             is_rest=line.keys == (OTHER,),
-            hrefs=day_hrefs(series, line.keys, view, filters),
         )
         for line in series.lines
         if line.keys not in without

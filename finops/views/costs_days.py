@@ -6,7 +6,7 @@ Knows series and their groups. Refuses queries.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 from finops import charts
 from finops.queries.amounts import SpendTable
@@ -14,27 +14,24 @@ from finops.queries.filters import Filters
 from finops.queries.spend import OTHER, Series
 
 from .costs_lines import lines_href
+from .costs_table import row_href
 from .figures import known_cost, point_label
 from .page import View
 from .tables import Column, Row, Table, cost_cell, money_cell, words_cell
 
 
-def day_hrefs(
-    series: Series, keys: tuple[str, ...], view: View, filters: Filters
-) -> tuple[str, ...]:
-    """The lines of a group on each day; none where a bar is an hour, or many groups."""
-    if series.step != "day" or keys == (OTHER,) or not series.points:
-        return ()
-    first, *_ = series.points
-    # One address is made, and told apart by its days: there are hundreds of bars.
-    one = replace(filters, start=first, end=first + timedelta(days=1), preset="")
-    href = lines_href(view, one, filters.group_by, keys)
-    return tuple(href.replace(_days(first), _days(day)) for day in series.points) if href else ()
-
-
-def _days(day: date) -> str:
-    """As addresses have it."""
-    return f"from={day}&to={day + timedelta(days=1)}"
+def bars_href(series: Series, keys: tuple[str, ...], view: View, filters: Filters) -> str:
+    """The lines of a group on a bar's day; its rows where a bar is an hour, none of many groups."""
+    if keys == (OTHER,) or not series.points:
+        return ""
+    if series.step == "day":
+        first, *_ = series.points
+        after = first + timedelta(days=1)
+        one = replace(filters, start=first, end=after, preset="")
+        if href := lines_href(view, one, filters.group_by, keys):
+            # One address for hundreds of bars: the page puts their days in.
+            return href.replace(f"from={first}&to={after}", "from={day}&to={next}")
+    return row_href(view, filters, keys)
 
 
 def unpriced(table: SpendTable, series: Series) -> set[tuple[str, ...]]:

@@ -40,8 +40,13 @@ function draw(plot) {
 
 // A bar leads to its rows, as its line in the table does.
 function openRows(points) {
-  const target = points.map((point) => point.customdata).find((item) => typeof item === "string");
+  const bar = points.find((point) => typeof point.data.meta === "string");
+  const target = bar?.data.meta.replace("{day}", bar.x).replace("{next}", () => dayAfter(bar.x));
   if (target?.startsWith("/") && !target.startsWith("//")) location.assign(target);
+}
+
+function dayAfter(day) {
+  return new Date(Date.parse(day) + 24 * 60 * 60 * 1000).toISOString().slice(0, 10);
 }
 
 function drawAll(root = document) {

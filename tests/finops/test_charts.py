@@ -97,15 +97,16 @@ def test_provisional_days_are_shaded_from_their_first_midnight_on():
     assert (shape["x0"], shape["x1"]) == ("2026-11-01T12:00:00", "2026-11-03T12:00:00")
 
 
-def test_bar_carries_the_address_of_its_rows():
+def test_bars_carry_the_address_of_their_rows():
     drawing = charts.stacked_costs(DAYS, [SEARCH], "USD")
-    assert drawing.figure["data"][0]["customdata"] == ["/costs?f.project=search"] * 3
+    assert drawing.figure["data"][0]["meta"] == "/costs?f.project=search"
 
 
 def test_name_of_a_model_is_never_markup():
     stack = charts.Stack('<a href="https://evil.example">x</a>', (Decimal(1),))
     data = charts.stacked_costs(DAYS[:1], [stack], "USD").figure["data"][0]
-    assert data["hovertext"] == ['&lt;a href="https://evil.example"&gt;x&lt;/a&gt;: $1.00']
+    assert data["name"] == '&lt;a href="https://evil.example"&gt;x&lt;/a&gt;'
+    assert data["hovertext"] == ["$1.00"]
 
 
 def test_band_is_filled_between_the_forecast_edges():

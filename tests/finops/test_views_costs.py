@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import re
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -50,8 +51,9 @@ def test_bar_leads_to_the_lines_of_its_day(sign_in):
     bars = data[0]
     for at, amount in enumerate(bars["y"]):
         if amount is not None:
-            assert float(total_of(client, bars["customdata"][at])) == pytest.approx(amount)
-            assert f"from={bars['x'][at]}" in bars["customdata"][at]
+            day = date.fromisoformat(bars["x"][at])
+            href = bars["meta"].format(day=day, next=day + timedelta(days=1))
+            assert float(total_of(client, href)) == pytest.approx(amount)
 
 
 def test_month_is_drawn_against_the_last_with_what_is_expected(sign_in):
