@@ -3,6 +3,8 @@
 Where it listens, and how long it may take to stop, is said on the command line.
 """
 
+import gc
+
 worker_class = "gthread"
 workers = 2
 threads = 8
@@ -13,3 +15,9 @@ timeout = 60
 # that asks every two seconds. Longer than proxies hold a connection (nginx 60 s), so they hang up.
 keepalive = 75
 control_socket_disable = True
+
+
+def when_ready(_: object) -> None:
+    """Before workers are forked: what is loaded now stays, and no page looks for garbage in it."""
+    gc.collect()
+    gc.freeze()

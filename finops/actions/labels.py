@@ -13,7 +13,14 @@ from typing import Any
 from django.db import transaction
 
 from finops import access, audit
-from finops.models import LabelCostDay, LabelCostFourWeeks, LabelCostWeek, LabelSpend, User
+from finops.models import (
+    LabelCostDay,
+    LabelCostFourWeeks,
+    LabelCostWeek,
+    LabelSpend,
+    LabelTotal,
+    User,
+)
 from ingest import labels
 from ingest.labels import BadLabel as BadLabel
 from ingest.models import KeptLabel, Project
@@ -53,7 +60,7 @@ def remove(label: KeptLabel, *, by: User, via: str) -> None:
     with transaction.atomic():
         audit.record(by, via, "label.remove", label, _told(label))
         owners = labels.remove(label)
-        for costs in (LabelCostDay, LabelCostWeek, LabelCostFourWeeks, LabelSpend):
+        for costs in (LabelCostDay, LabelCostWeek, LabelCostFourWeeks, LabelSpend, LabelTotal):
             costs.objects.filter(label=label.name, project_id__in=owners).delete()
 
 

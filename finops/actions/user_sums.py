@@ -14,6 +14,7 @@ from typing import Any
 
 from finops.actions.pricing import SUMS, WHOLE_OR_UNKNOWN
 from finops.models.costs import COST_DIMENSIONS
+from finops.queries.book_coverage import REQUEST_KINDS
 from finops.queries.weeks import FOUR_WEEKS, WEEK, first_of_four, monday_of
 from ingest.models.fields import PAGE_BITS
 
@@ -44,6 +45,29 @@ SELECT project_id, {days}, %(from{days})s, label, value, currency, sum(priced_sp
 FROM finops_labelspend WHERE project_id = %(project)s AND days = {made_of_days}
     AND first >= %(from{days})s AND first < %(to{days})s
 GROUP BY project_id, label, value, currency"""
+
+TOTALS = """
+DELETE FROM finops_labeltotal WHERE project_id = %(project)s AND days = 1 AND first = %(day)s;
+INSERT INTO finops_labeltotal (project_id, days, first, label, value, provider, currency, cost,
+    requests, priced_requests, tokens, unpriced_spans, unpriced_tokens, unknown_spans)
+SELECT project_id, 1, day, label, value, provider, currency, sum(cost),
+    coalesce(sum(spans) FILTER (WHERE kind = ANY(%(kinds)s)), 0),
+    coalesce(sum(priced_spans) FILTER (WHERE kind = ANY(%(kinds)s)), 0),
+    sum(tokens), sum(unpriced_spans), sum(unpriced_tokens), sum(unknown_spans)
+FROM finops_labelcostday WHERE project_id = %(project)s AND day = %(day)s
+GROUP BY project_id, day, label, value, provider, currency"""
+
+TOTALS_LONGER = """
+DELETE FROM finops_labeltotal
+WHERE project_id = %(project)s AND days = {days} AND first = %(from{days})s;
+INSERT INTO finops_labeltotal (project_id, days, first, label, value, provider, currency, cost,
+    requests, priced_requests, tokens, unpriced_spans, unpriced_tokens, unknown_spans)
+SELECT project_id, {days}, %(from{days})s, label, value, provider, currency, sum(cost),
+    sum(requests), sum(priced_requests), sum(tokens), sum(unpriced_spans), sum(unpriced_tokens),
+    sum(unknown_spans)
+FROM finops_labeltotal WHERE project_id = %(project)s AND days = {made_of_days}
+    AND first >= %(from{days})s AND first < %(to{days})s
+GROUP BY project_id, label, value, provider, currency"""
 
 KNOWN = """
 INSERT INTO finops_knownuser (user_id)
@@ -129,7 +153,8 @@ OF_USERS = (
 )
 OF_LABELS = (
     RANKED,
-    *_longer({"one": "label", "who": "label, value"}, RANKED_LONGER, LONGER),
+    TOTALS,
+    *_longer({"one": "label", "who": "label, value"}, RANKED_LONGER, TOTALS_LONGER, LONGER),
 )
 
 
@@ -153,6 +178,7 @@ def _write(cursor: Any, made: Sequence[str], project: int, day: date) -> None:
         "to7": monday + WEEK,
         "from28": first,
         "to28": first + FOUR_WEEKS,
+        "kinds": list(REQUEST_KINDS),
     }
     for statements in made:
         for statement in statements.split(";"):

@@ -24,6 +24,7 @@ from . import book_moved
 from .book_columns import (
     BILL,
     HARDWARE,
+    IN_PERIODS,
     MATCHED,
     NO_MODELS,
     NO_VOLUMES,
@@ -31,6 +32,7 @@ from .book_columns import (
     USAGE,
     USAGE_COSTS,
     VOLUMES,
+    VOLUMES_OF_TOTAL,
     WHO,
     Grouping,
     hardware_counted,
@@ -102,6 +104,8 @@ def _shared_in_scope(filters: Filters) -> str:
 
 def _usage(filters: Filters, by: Grouping, windows: int) -> str:
     """Daily (or quarter-hourly) costs, minus the days a bill covers; of users there are days."""
+    if _labels_alone(filters, by):
+        return _label_totals(filters, by, windows)
     table, time_column, within = {
         "day": ("finops_costday", "c.day", "c.day >= %(start)s AND c.day < %(end)s"),
         "hour": (
@@ -131,6 +135,30 @@ SELECT {by.columns(USAGE, time_column)}, c.currency,
     0::float8 AS answered
 FROM {table} c {by.named(USAGE)}
 WHERE {within} {usage_in_scope(filters)}
+GROUP BY {by.ordinals}"""
+
+
+def _labels_alone(filters: Filters, by: Grouping) -> bool:
+    """Whether what is asked of values of a label is known without the models that they used."""
+    return (
+        _goes_by_periods(filters, by.step)
+        and _split_by(filters, by.keys) == ["label"]
+        and set(by.keys) <= {"label", "project", "provider", "anybody"}
+        and not (filters.models or filters.services)
+    )
+
+
+def _label_totals(filters: Filters, by: Grouping, windows: int) -> str:
+    named = "AND c.value = ANY(%(users)s::text[])" if "label" in by.keys else ""
+    named += " AND c.value = ANY(%(labels)s::text[])" if filters.labels else ""
+    return f"""
+SELECT {by.columns(USAGE, "c.day")}, c.currency,
+    sum(c.cost) FILTER (WHERE {usage_counted(windows)}) AS cost, 0::numeric AS reconciled,
+    sum(c.cost) AS usage_cost, sum(c.cost) AS api_cost, 0::numeric AS hardware_cost,
+    {VOLUMES_OF_TOTAL}, 0::bigint AS unknown_lines, 0::float8 AS unpriced_gpu_s,
+    0::float8 AS answered
+FROM (SELECT *, first AS day FROM finops_labeltotal) c {by.named(USAGE)}
+WHERE {IN_PERIODS} AND c.label = %(label)s {named} {usage_in_scope(filters)}
 GROUP BY {by.ordinals}"""
 
 

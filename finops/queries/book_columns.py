@@ -105,6 +105,9 @@ _OF_ALL_USAGE = (
     "day", "project_id", "service", "kind", "provider", "model", "tier", "currency", "cost",
     "spans", "tokens", "priced_spans", "unpriced_spans", "unpriced_tokens", "unknown_spans",
 )  # fmt: skip
+IN_PERIODS = """(c.days, c.first) IN (
+        SELECT * FROM unnest(%(lengths)s::smallint[], %(firsts)s::date[]))"""
+"""Sums of all lengths in one table."""
 WHO = {
     "user": Who(("user_id",), "finops_usercost"),
     "label": Who(("label", "value"), "finops_labelcost"),
@@ -137,6 +140,16 @@ VOLUMES = """
 """A pool is paid by the hour: its spans have no price of their own, and none is missing.
 
 All parts have the same types, so that of a measure nobody asks for PostgreSQL makes no sum."""
+
+VOLUMES_OF_TOTAL = """
+    sum(c.requests)::bigint, sum(c.tokens)::bigint, sum(c.priced_requests)::bigint,
+    coalesce(sum(c.tokens - c.unpriced_tokens) FILTER (WHERE c.currency <> ''), 0)::bigint,
+    coalesce(sum(c.requests) FILTER (
+        WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint,
+    coalesce(sum(c.tokens) FILTER (
+        WHERE lower(c.provider) IN (SELECT provider FROM pools)), 0)::bigint,
+    sum(c.unpriced_spans)::bigint, sum(c.unpriced_tokens)::bigint, sum(c.unknown_spans)::bigint"""
+"""The same of `LabelTotal`."""
 
 NO_VOLUMES = """
     0::bigint AS requests, 0::bigint AS tokens, 0::bigint AS priced_requests,

@@ -14,7 +14,7 @@ from finops.models import KnownUser
 from ingest.labels import OTHER_VALUES
 
 from . import book, conversion
-from .book_columns import WHO
+from .book_columns import IN_PERIODS, WHO
 from .filters import Filters
 from .weeks import periods
 
@@ -27,9 +27,7 @@ NOBODY = ""
 
 WEIGHT = "(%(weights)s::float8[])[array_position(%(codes)s::text[], c.currency::text)]"
 """What an amount counts beside others; of usage without an amount, nothing."""
-WITHIN = """(c.days, c.first) IN (
-        SELECT * FROM unnest(%(lengths)s::smallint[], %(firsts)s::date[]))
-    AND (c.currency = '' OR c.currency = ANY(%(codes)s::text[]))"""
+WITHIN = f"""{IN_PERIODS} AND (c.currency = '' OR c.currency = ANY(%(codes)s::text[]))"""
 
 
 def dearest(filters: Filters, who: str = "user") -> tuple[str, ...]:
@@ -39,13 +37,9 @@ def dearest(filters: Filters, who: str = "user") -> tuple[str, ...]:
     weights = {filters.currency: 1.0}
     if filters.convert:
         weights = conversion.newest_rates(filters)
-    chosen = periods(filters.start, filters.end)
-    by_length = {28: chosen.four_weeks, 7: chosen.weeks, 1: chosen.days}
     given = {
         **book.parameters(filters),
-        **chosen.given(),
-        "lengths": [length for length, firsts in by_length.items() for _ in firsts],
-        "firsts": [first for firsts in by_length.values() for first in firsts],
+        **periods(filters.start, filters.end).given(),
         "codes": list(weights),
         "weights": list(weights.values()),
         "of_all": not _is_narrowed(filters),
@@ -62,29 +56,48 @@ def _is_narrowed(filters: Filters) -> bool:
 
 def _users(filters: Filters, weights: dict[str, float], given: dict[str, Any]) -> tuple[str, ...]:
     """Added up here, by number: PostgreSQL takes twice as long to add up the same."""
+    most, (users, costs) = given["most"], _by_number(filters, "costs", ">f8", given, weights)
+    if not users.size:
+        return ()
+    there = np.flatnonzero(np.bincount(users))
+    # The same amounts were added up in another order.
+    cost = np.bincount(users, weights=costs).round(DIGITS)
+    there = there[cost[there] >= np.sort(cost[there])[-most:][0]]
+    count = np.zeros_like(cost)
+    if there.size > most:
+        # Of those who cost the same, as all do whose usage has no price, they who asked most.
+        count = np.bincount(*_by_number(filters, "spans", ">i8", given))
+    last = there[np.lexsort((-count[there], -cost[there]))[:most]][-1]
+    chosen = [
+        number
+        for number in there.tolist()
+        if (cost[number], count[number]) >= (cost[last], count[last])
+    ]
+    names = dict(KnownUser.objects.filter(number__in=chosen).values_list("number", "user_id"))
+    chosen.sort(key=lambda number: (-cost[number], -count[number], names[number]))
+    return tuple(names[number] for number in chosen[:most])
+
+
+def _by_number(
+    filters: Filters,
+    column: str,
+    form: str,
+    given: dict[str, Any],
+    weights: dict[str, float] | None = None,
+) -> tuple[Any, Any]:
+    """Numbers of users, each as often as there are sums of it, and these sums."""
     found = book.rows(
-        "SELECT c.currency, string_agg(c.users, ''),"
-        " string_agg(c.costs, ''), string_agg(c.spans, '') FROM finops_userspend c"
+        f"SELECT c.currency, string_agg(c.users, ''), string_agg(c.{column}, '')"
+        " FROM finops_userspend c"
         f" WHERE c.of_all = %(of_all)s AND {WITHIN} {book.usage_in_scope(filters)} GROUP BY 1",
         given,
     )
-    if not found:
-        return ()
-    users = np.concatenate([np.frombuffer(users, ">i4") for _, users, _, _ in found])
-    costs = np.concatenate(
-        [np.frombuffer(costs, ">f8") * weights.get(currency, 0) for currency, _, costs, _ in found]
-    )
-    spans = np.concatenate([np.frombuffer(spans, ">i8") for *_, spans in found])
-    costs, counts = (np.bincount(users, weights=each) for each in (costs, spans))
-    there = np.flatnonzero(counts)
-    # The same amounts were added up in another order.
-    costs, counts = costs[there].round(DIGITS), counts[there]
-    *_, last = np.lexsort((-counts, -costs))[: given["most"]]
-    chosen = (costs > costs[last]) | ((costs == costs[last]) & (counts >= counts[last]))
-    numbered = there[chosen].tolist()
-    names = dict(KnownUser.objects.filter(number__in=numbered).values_list("number", "user_id"))
-    ranked = zip(-costs[chosen], -counts[chosen], map(names.__getitem__, numbered), strict=True)
-    return tuple(user for *_, user in sorted(ranked)[: given["most"]])
+    sums = [
+        np.frombuffer(sums, form) * (1 if weights is None else weights.get(currency, 0))
+        for currency, _, sums in found
+    ]
+    numbers = [np.frombuffer(users, ">i4") for _, users, _ in found]
+    return np.concatenate([[], *numbers]).astype(int), np.concatenate([[], *sums])
 
 
 def _values(filters: Filters, given: dict[str, Any]) -> list[str]:

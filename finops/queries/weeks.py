@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 WEEK = timedelta(days=7)
 FOUR_WEEKS = timedelta(days=28)
@@ -33,9 +34,16 @@ class Periods:
     weeks: list[date]
     days: list[date]
 
-    def given(self) -> dict[str, list[date]]:
+    def given(self) -> dict[str, list[Any]]:
         """As the statements that read them name them."""
-        return {"four_weeks": self.four_weeks, "weeks": self.weeks, "other_days": self.days}
+        by_length = ((28, self.four_weeks), (7, self.weeks), (1, self.days))
+        return {
+            "four_weeks": self.four_weeks,
+            "weeks": self.weeks,
+            "other_days": self.days,
+            "lengths": [length for length, firsts in by_length for _ in firsts],
+            "firsts": [first for _, firsts in by_length for first in firsts],
+        }
 
 
 def periods(start: date, end: date, edges: Iterable[date] = ()) -> Periods:

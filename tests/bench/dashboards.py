@@ -50,8 +50,8 @@ SUMS = (
     "ingest_conversation_day", "finops_costquarter", "finops_costday", "finops_usercostday",
     "finops_usercostweek", "finops_usercostfourweeks", "finops_knownuser", "finops_userspend",
     "finops_userpage", "ingest_label_day", "finops_labelcostday", "finops_labelcostweek",
-    "finops_labelcostfourweeks", "finops_labelspend", "finops_poolquarter", "finops_poolday",
-    "finops_hardwareday", "ingest_gpu_day", "ingest_billday", "ingest_billskuday",
+    "finops_labelcostfourweeks", "finops_labelspend", "finops_labeltotal", "finops_poolquarter",
+    "finops_poolday", "finops_hardwareday", "ingest_gpu_day", "ingest_billday", "ingest_billskuday",
     "finops_landedbill", "finops_landedhardware", "finops_landedhardwareday",
 )  # fmt: skip
 

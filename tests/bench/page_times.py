@@ -131,8 +131,11 @@ class Timing:
 def time_all(analyst: Any, start: datetime, end: datetime) -> dict[str, Timing]:
     from django.test import Client, override_settings
 
+    from finops import gunicorn_conf
+
     client = Client(headers={"host": "localhost"})
     client.force_login(analyst)
+    gunicorn_conf.when_ready(None)
     found: dict[str, Timing] = {}
     with override_settings(STORAGES=UNCOLLECTED):
         for _ in range(PASSES):

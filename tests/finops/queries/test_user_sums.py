@@ -18,6 +18,7 @@ from finops.models import (
     LabelCostFourWeeks,
     LabelCostWeek,
     LabelSpend,
+    LabelTotal,
     UserCostDay,
     UserCostFourWeeks,
     UserCostWeek,
@@ -286,3 +287,10 @@ def test_migration_fills_them_as_pricing_does_also_for_days_long_past(spent, cha
     assert [set(made.objects.values_list()) for made in filled] == before
     assert ranks() == {key: (spans, pytest.approx(cost)) for key, (spans, cost) in ranked.items()}
     assert {made.objects.filter(day__year=2023).exists() for made in filled[1:]} == {True}
+
+    totals = set(LabelTotal.objects.values_list())
+    LabelTotal.objects.all().delete()
+    with connection.cursor() as cursor:
+        for statement in import_module("finops.migrations.0009_label_totals").FILLS:
+            cursor.execute(statement)
+    assert set(LabelTotal.objects.values_list()) == totals
