@@ -149,6 +149,7 @@ def _labels_alone(filters: Filters, by: Grouping) -> bool:
 
 
 def _label_totals(filters: Filters, by: Grouping, windows: int) -> str:
+    """As `_usage`, of `LabelTotal`."""
     named = "AND c.value = ANY(%(users)s::text[])" if "label" in by.keys else ""
     named += " AND c.value = ANY(%(labels)s::text[])" if filters.labels else ""
     return f"""

@@ -15,6 +15,7 @@ UNBILLED = "(not billed)"
 NOT_ON_BILL = "(not on the bill)"
 NO_MODEL = "(credits and taxes)"
 EVERYBODY_ELSE = "(everybody else)"
+OTHER = "(other)"
 
 USAGE = {
     "project": "c.project_id::text",
@@ -241,9 +242,6 @@ def hardware_counted(is_covered: bool) -> str:
         AND (q.at AT TIME ZONE %(zone)s)::date < w.last)
         OR EXISTS (SELECT FROM edges w WHERE w.provider = l.provider
         AND q.at >= w.first AND q.at < w.last)"""
-
-
-OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
