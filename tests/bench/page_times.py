@@ -1,9 +1,11 @@
 """Asks every page for windows drawn anew, and notes how long it and each of its queries took.
 
 A query's time is what PostgreSQL's client waited for it, and its name is the function that asked.
-All is asked in several passes, minutes apart, and what counts of a window is its best: a processor
-that is shared with others may be half as fast for seconds. What a plain loop took beside each page
-says how much that was.
+
+A processor that is shared with others may be a third as fast for seconds or minutes. So a plain
+loop is timed before and after every asking, and a time is kept as how many such loops it was long.
+All is asked in several passes, minutes apart, of which the median counts; `Quiet` tells it in
+milliseconds of this processor when it was fast. What was measured as such stands beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import re
 import statistics
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,7 +28,9 @@ from tests.bench.common import ROOT
 ROUNDS = 20
 PASSES = 5
 WARM_UP = 2
-LOOP = 500_000
+LOOP = 200_000
+FAST = 10
+"""The percentile of what the loop took that is called fast: its best may be a moment's luck."""
 MOST_QUERY_MS = 50
 WINDOWS = (1, 7, 30, 90)
 
@@ -92,43 +96,61 @@ Asked = tuple[int, str, int]
 
 @dataclass
 class Timing:
-    """One path: milliseconds of each round, and of each of its queries by who asked."""
+    """One path over all passes: of each round, and of each of its queries, how many loops long."""
 
-    pages: list[float] = field(default_factory=list)
-    times: dict[Asked, float] = field(default_factory=dict)
-    worst: dict[str, tuple[float, str, Any]] = field(default_factory=dict)
-    """Of each query its longest time, with the statement and its values."""
-    every_asking: list[float] = field(default_factory=list)
-    """Of all passes, the slow ones too."""
+    pages: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    queries: dict[Asked, list[float]] = field(default_factory=lambda: defaultdict(list))
+    longest: dict[str, tuple[float, str, Any]] = field(default_factory=dict)
+    """Of each query the milliseconds it took at most, with the statement and its values."""
+    measured: list[float] = field(default_factory=list)
+    """Milliseconds of every asking."""
     loops: list[float] = field(default_factory=list)
+    """Milliseconds of the loop before each."""
 
-    @property
-    def queries(self) -> dict[str, list[float]]:
+    def add(self, place: int, took: float, asked: list[tuple[str, float]], loop: float) -> None:
+        """One asking, with the names and times of its queries, beside loops of this length."""
+        self.pages[place].append(took / loop)
+        self.measured.append(took)
+        seen: Counter[str] = Counter()
+        for name, waited in asked:
+            self.queries[place, name, seen[name]].append(waited / loop)
+            seen[name] += 1
+
+
+class Quiet:
+    """Timings as they are on this processor when it is fast, in milliseconds."""
+
+    def __init__(self, timings: dict[str, Timing]):
+        self.timings = timings
+        self.loops = [took for timing in timings.values() for took in timing.loops]
+        self.loop = statistics.quantiles(self.loops, n=100)[FAST - 1]
+
+    def page(self, name: str) -> list[float]:
+        """Each round's."""
+        return [self._told(passes) for passes in self.timings[name].pages.values()]
+
+    def queries(self, name: str) -> dict[str, float]:
+        """The 95th percentile of each query of this page."""
         found: dict[str, list[float]] = defaultdict(list)
-        for (_, name, _), took in self.times.items():
-            found[name].append(took)
-        return found
+        for (_, query, _), passes in self.timings[name].queries.items():
+            found[query].append(self._told(passes))
+        return {query: p95(times) for query, times in found.items()}
 
-    @property
-    def slowest(self) -> tuple[float, str]:
-        """The 95th percentile of the query that has the highest."""
-        return max((p95(times), name) for name, times in self.queries.items())
+    def slow_queries(self) -> Iterator[tuple[str, float]]:
+        """Queries above the goal, the slowest first, each at its worst page."""
+        worst: dict[str, float] = {}
+        for name in self.timings:
+            for query, ms in self.queries(name).items():
+                worst[query] = max(worst.get(query, 0.0), ms)
+        for query, ms in sorted(worst.items(), key=lambda one: -one[1]):
+            if ms > MOST_QUERY_MS:
+                yield query, round(ms, 1)
 
-    def at_best(self, other: Timing) -> Timing:
-        """Of both passes over the same windows."""
-        return Timing(
-            [min(both) for both in zip(self.pages, other.pages, strict=True)],
-            {key: min(took, other.times.get(key, took)) for key, took in self.times.items()},
-            {
-                name: min(one, other.worst.get(name, one), key=itemgetter(0))
-                for name, one in self.worst.items()
-            },
-            self.every_asking + other.every_asking,
-            self.loops + other.loops,
-        )
+    def _told(self, passes: list[float]) -> float:
+        return statistics.median(passes) * self.loop
 
 
-def time_all(analyst: Any, start: datetime, end: datetime) -> dict[str, Timing]:
+def time_all(analyst: Any, start: datetime, end: datetime) -> Quiet:
     from django.test import Client, override_settings
 
     from finops import gunicorn_conf
@@ -136,27 +158,30 @@ def time_all(analyst: Any, start: datetime, end: datetime) -> dict[str, Timing]:
     client = Client(headers={"host": "localhost"})
     client.force_login(analyst)
     gunicorn_conf.when_ready(None)
-    found: dict[str, Timing] = {}
+    found = {name: Timing() for name in PAGES | EXPORTS}
     with override_settings(STORAGES=UNCOLLECTED):
         for _ in range(PASSES):
             for name, path in (PAGES | EXPORTS).items():
-                one = _time_page(client, path, start, end)
-                found[name] = found[name].at_best(one) if name in found else one
-    return found
+                _time_page(found[name], client, path, start, end)
+    return Quiet(found)
 
 
-def _time_page(client: Any, path: str, start: datetime, end: datetime) -> Timing:
+def _time_page(found: Timing, client: Any, path: str, start: datetime, end: datetime) -> None:
     from django.db import connection
 
-    dice, found = random.Random(path), Timing()
+    dice = random.Random(path)
     for _ in range(WARM_UP):
         _get(client, path, dice, start, end)
-    found.loops.append(_loop_ms())
-    with connection.execute_wrapper(_timing_into(found)):
-        for _ in range(ROUNDS):
-            found.pages.append(_get(client, path, dice, start, end))
-    found.every_asking = list(found.pages)
-    return found
+    asked: list[tuple[str, float]] = []
+    with connection.execute_wrapper(_timing_into(asked, found.longest)):
+        before = _loop_ms()
+        for place in range(ROUNDS):
+            asked.clear()
+            took = _get(client, path, dice, start, end)
+            after = _loop_ms()
+            found.add(place, took, asked, (before + after) / 2)
+            found.loops.append(before)
+            before = after
 
 
 def _loop_ms() -> float:
@@ -179,19 +204,19 @@ def _get(client: Any, path: str, dice: random.Random, start: datetime, end: date
     return took
 
 
-def _timing_into(found: Timing) -> Callable[..., Any]:
+def _timing_into(
+    asked: list[tuple[str, float]], longest: dict[str, tuple[float, str, Any]]
+) -> Callable[..., Any]:
     def timed(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         started = time.perf_counter()
         try:
             return execute(sql, params, many, context)
         finally:
             took = (time.perf_counter() - started) * 1000
-            name, place = f"{_asker()} {_tables(sql)}", 0
-            while (key := (len(found.pages), name, place)) in found.times:
-                place += 1
-            found.times[key] = took
-            if took > found.worst.get(name, (0.0,))[0]:
-                found.worst[name] = (took, sql, params)
+            name = f"{_asker()} {_tables(sql)}"
+            asked.append((name, took))
+            if took > longest.get(name, (0.0,))[0]:
+                longest[name] = (took, sql, params)
 
     return timed
 
@@ -215,12 +240,13 @@ def _tables(sql: str) -> str:
     return " + ".join(dict.fromkeys(named)) or "-"
 
 
-def explain(timings: dict[str, Timing]) -> None:
+def explain(quiet: Quiet) -> None:
     """The plan of each query over the goal, with the values that took longest."""
     from django.db import connection
 
-    for name in dict(slow_queries(timings)):
-        asked = [timing.worst[name] for timing in timings.values() if name in timing.worst]
+    for name, _ in quiet.slow_queries():
+        timings = quiet.timings.values()
+        asked = [timing.longest[name] for timing in timings if name in timing.longest]
         _, sql, values = max(asked, key=itemgetter(0))
         print(f"\n{name}")
         with connection.cursor() as cursor:
@@ -240,14 +266,3 @@ def p95(values: list[float]) -> float:
     if len(values) == 1:  # some queries are asked in one window only
         return values[0]
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
-
-
-def slow_queries(timings: dict[str, Timing]) -> Iterator[tuple[str, float]]:
-    """Queries above the goal, the slowest first, each at its worst page."""
-    worst: dict[str, float] = {}
-    for timing in timings.values():
-        for name, times in timing.queries.items():
-            worst[name] = max(worst.get(name, 0.0), p95(times))
-    for name, ms in sorted(worst.items(), key=lambda one: -one[1]):
-        if ms > MOST_QUERY_MS:
-            yield name, round(ms, 1)
