@@ -1,5 +1,5 @@
 """What users and values of labels cost, summed for questions about all of them: which are dearest,
-how many users there were.
+how many users there were, what a value came to.
 
 Knows `UserCostDay` and `LabelCostDay` of one project and day. Refuses increments: the sums of the
 day, and of the week and the four weeks it is in, are made anew from it. The caller holds the lock

@@ -1,8 +1,8 @@
 """Narrow sums of `UserCostDay` and `LabelCostDay`, for questions about all users, or values of a
 label, of months; see `actions.user_sums`.
 
-Which are the dearest, and how many different users there were. Recomputable from the wide tables,
-and written with them.
+Which are the dearest, how many different users there were, and what a value came to. Recomputable
+from the wide tables, and written with them.
 """
 
 from django.db import models

@@ -66,7 +66,8 @@ def _users(filters: Filters, weights: dict[str, float], given: dict[str, Any]) -
     count = np.zeros_like(cost)
     if there.size > most:
         # Of those who cost the same, as all do whose usage has no price, they who asked most.
-        count = np.bincount(*_by_number(filters, "spans", ">i8", given))
+        # Read anew, when somebody's sums may have just been made again.
+        count = np.bincount(*_by_number(filters, "spans", ">i8", given), minlength=cost.size)
     last = there[np.lexsort((-count[there], -cost[there]))[:most]][-1]
     chosen = [
         number
@@ -92,11 +93,11 @@ def _by_number(
         f" WHERE c.of_all = %(of_all)s AND {WITHIN} {book.usage_in_scope(filters)} GROUP BY 1",
         given,
     )
-    sums = [
-        np.frombuffer(sums, form) * (1 if weights is None else weights.get(currency, 0))
-        for currency, _, sums in found
-    ]
     numbers = [np.frombuffer(users, ">i4") for _, users, _ in found]
+    sums = [
+        np.frombuffer(each, form) * (1 if weights is None else weights.get(currency, 0))
+        for currency, _, each in found
+    ]
     return np.concatenate([[], *numbers]).astype(int), np.concatenate([[], *sums])
 
 

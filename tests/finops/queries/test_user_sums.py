@@ -1,6 +1,7 @@
 """Narrow sums of users say the same as the wide rows they are made of."""
 
 from copy import copy
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from django.db import connection
 from django.db.migrations import RunSQL
+from django.test.utils import CaptureQueriesContext
 
 from finops.actions import user_sums
 from finops.models import (
@@ -29,7 +31,7 @@ from finops.models import (
 from finops.models.costs import Costs
 from finops.queries import book, dearest
 from finops.queries.book import Split, days
-from finops.queries.book_coverage import coverage
+from finops.queries.book_coverage import Coverage, Window, coverage
 from finops.queries.spend import spend_by
 from finops.queries.unit_costs import labels, usage
 from finops.queries.weeks import Periods, first_of_four, monday_of, periods
@@ -238,6 +240,47 @@ def test_values_of_a_label_are_summed_as_users_are(spent, ask, monkeypatch):
     wide = labels.values(filters, splits, "team", {})
     for one, other in zip(narrow, wide, strict=True):
         assert sorted(one, key=str) == sorted(other, key=str) != []
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{}, {"label": "customer", "labels": ("ada",)}, {"providers": ("openai", "TRITON")}]
+)
+@pytest.mark.parametrize("keys", [("label",), ("label", "provider"), ("project", "label")])
+def test_totals_of_a_label_say_what_its_wide_rows_do(spent, ask, pool, monkeypatch, keys, narrowed):
+    for n, row in enumerate(spent):
+        row.kind = ("llm", "tool", "embedding")[n % 3]
+        row.provider = ("openai", pool.provider.upper(), "azure")[n % 5 % 3]
+        row.tokens, row.unpriced_tokens, row.unpriced_spans = 10 * n, n % 4, n % 2
+        row.unknown_spans = n % 7
+    LabelCostDay.objects.bulk_create(
+        LabelCostDay(day=row.day, label="customer", value=row.user_id, **of_costs(row))
+        for row in spent
+    )
+    with connection.cursor() as cursor:
+        for project, day in sorted({(row.project_id, row.day) for row in spent}):
+            user_sums.write_labels(cursor, project, day)
+    month = ask(f"from={MONDAY}&to={MONDAY + timedelta(days=30)}")
+    filters = replace(month, group_by=("label:customer",), **narrowed)
+    billed_days = Window("openai", MONDAY + timedelta(days=3), MONDAY + timedelta(days=12))
+    asked = (filters, [Split(), Split(keys)])
+
+    def told():
+        values = ("", "ada", "bo", "cy")
+        found = book.sums(*asked, users=values, covered=Coverage(days=(billed_days,)))
+        return [sorted(rows, key=lambda one: one[::2]) for rows in found]
+
+    narrow = told()
+    assert any(one.measures["pool_requests"] for one in narrow[1])
+    assert "finops_labeltotal" in read_by(told)
+    monkeypatch.setattr(book, "_labels_alone", lambda *_: False)
+    assert "finops_labelcost" in read_by(told)
+    assert narrow == told()
+
+
+def read_by(act):
+    with CaptureQueriesContext(connection) as statements:
+        act()
+    return " ".join(one["sql"] for one in statements)
 
 
 def of_costs(row):
