@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
@@ -229,16 +229,24 @@ def csv_of(client: Client, path: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(client.get(path).text)))
 
 
-@pytest.fixture
-def named(db):
-    """What stands in braces above."""
-    from tests.e2e import estate
+@pytest.fixture(scope="module")
+def named(estate, at, django_db_blocker):
+    """What stands in braces above, made once for all walks and gone after the last."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timezone, "now", lambda: at)
+            names = add_to(estate, at)
+        yield names
+        transaction.set_rollback(True)
 
+
+def add_to(estate, at):
+    """A budget, an alert, an objective, rates, a saving and a label, for what is walked."""
     estate.watch()
     lines = [f"{today() - timedelta(days=back)},{1 + back / 1000:.4f}," for back in range(1, 75)]
     import_file("\n".join(["Date,USD,", *lines]).encode(), by=None, via="command")
     budget = Budget.objects.get()
-    budget_watch.evaluate(budget.pk, timezone.now())
+    budget_watch.evaluate(budget.pk, at)
     start = midnight(today() - timedelta(days=5), "UTC")
     chat = Project.objects.get(slug="support-chat")
     booked(chat, start, pool=Pool.objects.get())
