@@ -111,12 +111,12 @@ class Call:
     output_tokens: int | None
 
 
-@cache
 def customer_of(user: int) -> str:
     """Whose employee a user is; made up, so that costs by customer have something to show."""
     return CUSTOMERS[user % len(CUSTOMERS)]
 
 
+@cache
 def calibration() -> dict[str, Any]:
     figures: dict[str, Any] = json.loads(Path(__file__).with_name("calibration.json").read_text())
     return figures
