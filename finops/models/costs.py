@@ -67,7 +67,8 @@ class CostQuarter(Costs):
 
     class Meta:
         indexes = [
-            models.Index(fields=["at"], name="cost_quarter_at"),
+            # A range of all providers skips from one to the next.
+            models.Index(fields=["provider", "at"], name="cost_quarter_provider"),
             # What has no price is looked for over months, and is little.
             models.Index(
                 fields=["at"],
