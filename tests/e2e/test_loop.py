@@ -200,8 +200,9 @@ def recommended(dev: Person, calibrated: str = "") -> str:
 
     Where the replay does not give what is recorded, because the machine was quicker while it was
     calibrated than it is now, advice asks for another calibration; that waits for open rollouts.
+    On a processor that others take from us for minutes, that may be so several times.
     """
-    for _ in range(4):
+    for _ in range(8):
         advice, said = said_after(dev, calibrated)
         if "Recommended" in said:
             return advice

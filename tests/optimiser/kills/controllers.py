@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from tests import forking
 
-LIVES_S = 60.0
+LIVES_S = 110.0
 
 
-def control(life: int, rollout: int, failpoint: str, on_files: bool) -> None:
+def control(life: int, rollout: int, failpoint: str, on_files: bool, lease_s: float) -> None:
     """One controller's life."""
     from django.conf import settings
 
+    from optimiser import leases
     from optimiser import rollout as steps
     from optimiser.models import Rollout
     from tests.optimiser.kills import program
@@ -22,6 +24,7 @@ def control(life: int, rollout: int, failpoint: str, on_files: bool) -> None:
     if on_files:
         program.on_files(Path(sys.argv[1]))
     settings.FAILPOINT = failpoint
+    leases.LEASE = timedelta(seconds=lease_s)
     ends = time.monotonic() + LIVES_S
     while time.monotonic() < ends:
         if not steps.advance(rollout):
@@ -33,7 +36,7 @@ def control(life: int, rollout: int, failpoint: str, on_files: bool) -> None:
 def main() -> None:
     from tests.optimiser.kills import program
 
-    program.prepare(lease_s=program.SHORT_LEASE_S)
+    program.prepare()
     # Imported once, not by each of what is forked.
     from tests.optimiser.kills import file_target  # noqa: F401
 
