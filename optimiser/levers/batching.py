@@ -241,8 +241,9 @@ def _does_not_describe(traffic: Traffic, told: Replay) -> str | None:
         if not 1 / limit <= told_ms / max(seen_ms, 1e-6) <= limit:
             return (
                 f"The replay says P{percent} is {told_ms:.0f} ms under the live config and "
-                f"{seen_ms:.0f} ms was recorded: calibrate again, and have spans name their "
-                "caller (user.id) so that callers who wait can be told from those who do not."
+                f"{seen_ms:.0f} ms was recorded: calibrate again, have spans name their caller "
+                "(user.id) so that callers who wait can be told from those who do not, and see "
+                "who else calls this model: the replay knows this project's requests alone."
             )
     return None
 
