@@ -296,7 +296,7 @@ def _batch_span(start: datetime, end: datetime, caller: int, number: str) -> Spa
 # Triton and its GPUs
 
 SAMPLE_STEP = timedelta(minutes=5)
-BUSY_SHARE = {"fixedcost": 0.115, "matrix": 0.015, "digits_fp32": 0.004}
+BUSY_SHARE = {"fixedcost": 0.04, "matrix": 0.006, "digits_fp32": 0.004}
 """Mean share of a GPU's time that each model computes: that of the live load at its usual rate."""
 SERVICE_MS = {"fixedcost": 21.0, "matrix": 5.0, "digits_fp32": 1.2}
 HOST = "sample-triton"

@@ -24,9 +24,9 @@ from optimiser.demo import calling, traffic
 from optimiser.demo.outbox import Ledger
 
 RATE_PER_S = 12.0
-HOSTED_FACTOR = 0.003
+HOSTED_FACTOR = 0.008
 """Of the mix's calls to hosted models so many are made: as many a day as in `history`, so that
-today's bill fits yesterday's. Triton's own models are paid by the hour and get the rest."""
+today's bill fits yesterday's. Triton's own models are paid by the hour and get all of theirs."""
 # Asleep for longer than this (a suspended laptop), the missed requests are not made up for.
 LARGEST_LAG_S = 5.0
 
@@ -51,7 +51,8 @@ class Application:
         while not self.broken:
             at = self.arrivals.next_after(max(at, time.time() - LARGEST_LAG_S))
             await asyncio.sleep(max(0.0, at - time.time()))
-            self._begin(self.callers.next_call())
+            if call := self.callers.next_call():
+                self._begin(call)
             self.reporter.check()
         raise self.broken[0]
 

@@ -204,14 +204,15 @@ class Callers:
         self.service, self.dice = service, dice
         weights = np.arange(1, USERS + 1, dtype=float) ** -ZIPF
         self.user_shares = weights / weights.sum()
-        weighed = [
-            route.share * (hosted_factor if route.is_hosted else 1.0) for route in service.routes
-        ]
-        self.route_shares = [weight / sum(weighed) for weight in weighed]
+        self.route_shares = [route.share for route in service.routes]
+        self.hosted_factor = hosted_factor
         self.sessions: dict[str, str] = {}
 
-    def next_call(self) -> Call:
+    def next_call(self) -> Call | None:
+        """None in place of a hosted call that is not made: nobody else's model gets it instead."""
         route = self.service.routes[self.dice.choice(len(self.route_shares), p=self.route_shares)]
+        if route.is_hosted and self.dice.random() >= self.hosted_factor:
+            return None
         user = f"user-{self.dice.choice(USERS, p=self.user_shares) + 1:02d}"
         tokens_in = self._tokens("input") if route.has_tokens else None
         answers = route.has_tokens and route.operation != "embeddings"

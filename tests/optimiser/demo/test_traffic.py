@@ -1,5 +1,7 @@
 """The drawn traffic behaves like the published traces it is calibrated on."""
 
+import heapq
+from collections import Counter
 from functools import cache
 from itertools import pairwise
 
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 from genai_prices import Usage, calc_price
 
-from optimiser.demo import traffic
+from optimiser.demo import history, load, traffic
+from optimiser.levers.batching import P95_OFF
 
 BY_NAME = {service.name: service for service in traffic.SERVICES}
 NOON = 12 * 3600.0
@@ -170,3 +173,64 @@ def test_every_figure_names_a_source_with_a_licence():
     assert used == set(sources)
     assert {source["licence"] for source in sources.values()} == {"CC BY 4.0", "Apache-2.0"}
     assert all(source["url"] and source["citation"] for source in sources.values())
+
+
+def test_hosted_calls_that_are_not_made_are_nobody_elses():
+    callers = traffic.Callers(BY_NAME["support-chat"], np.random.default_rng(5), 0.1)
+    made = Counter(call.route.served_by for _ in range(20_000) if (call := callers.next_call()))
+    assert made["fixedcost"] == pytest.approx(0.35 * 20_000, rel=0.05)
+    assert made["hosted"] == pytest.approx(0.1 * 0.65 * 20_000, rel=0.1)
+
+
+@pytest.mark.parametrize("known", history.HOSTED, ids=lambda one: one.service)
+def test_hosted_models_are_called_as_often_as_in_the_history(known):
+    service = BY_NAME[known.service]
+    share = service.share * sum(route.share for route in service.routes if route.is_hosted)
+    a_day = load.RATE_PER_S * share * load.HOSTED_FACTOR * 86_400
+    assert a_day == pytest.approx(known.requests_a_day, rel=0.1)
+
+
+def test_triton_is_as_busy_in_the_history_as_with_the_live_load():
+    for model, ms in history.SERVICE_MS.items():
+        share = sum(
+            service.share * route.share
+            for service in traffic.SERVICES
+            for route in service.routes
+            if model.startswith(route.served_by)
+        )
+        busy = load.RATE_PER_S * share * ms / 1000
+        assert history.BUSY_SHARE[model] == pytest.approx(busy, rel=0.1)
+
+
+@pytest.mark.parametrize("think_s", [0.15, 0.0])
+def test_others_leave_the_replay_of_the_batch_job_true_at_any_hour(think_s):
+    """Its advice is made from its own requests, and others call the model too."""
+    busiest = int(np.argmax([traffic.hour_ratio(3600 * hour) for hour in range(24)]))
+    chat = BY_NAME["support-chat"]
+    dice = np.random.default_rng(7)
+    callers = traffic.Callers(chat, dice, load.HOSTED_FACTOR)
+    arrivals = traffic.arrivals(chat, load.RATE_PER_S * chat.share, dice)
+    at = begin = 3600.0 * busiest
+    others = []
+    while at < begin + 300:
+        at = arrivals.next_after(at)
+        call = callers.next_call()
+        if call and call.route.model == traffic.BATCH_MODEL:
+            others.append(at - begin)
+    alone, beside = (p95_of_callers(some, think_s) for some in ([], others))
+    assert 1 < beside / alone < 0.85 * P95_OFF
+
+
+def p95_of_callers(others, think_s):
+    """Of sixteen who wait, at a model that takes one request after the other."""
+    service_s = history.SERVICE_MS[traffic.BATCH_MODEL] / 1000
+    events = [(at, False) for at in others] + [(0.01 * one, True) for one in range(16)]
+    heapq.heapify(events)
+    free_at, took = 0.0, []
+    while events[0][0] < 300:
+        at, waits = heapq.heappop(events)
+        free_at = max(free_at, at) + service_s
+        if waits:
+            took.append(free_at - at)
+            heapq.heappush(events, (free_at + think_s, True))
+    return np.percentile(took, 95)
