@@ -5,8 +5,8 @@ A query's time is what PostgreSQL's client waited for it, and its name is the fu
 A processor that is shared with others may be a fifth as fast for seconds, hours or days. So a plain
 loop is timed before and after every asking, and a time is told as how many such loops it was long.
 All is asked in several passes, minutes apart, of which the median counts; `Quiet` tells it in
-milliseconds of a processor that has nobody beside it, and how far times did follow the loop. What
-was measured as such stands beside it.
+milliseconds of this processor when it was fast in this run, and says how far times did follow the
+loop. What was measured as such stands beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 import statistics
 import sys
 import time
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -31,11 +31,9 @@ ROUNDS = 20
 PASSES = 5
 WARM_UP = 2
 LOOP = 200_000
-QUIET_MS = 2.5
-"""What the loop takes of CPython 3.11 on a server's core that nobody else uses: at best it was seen
-to take 2.1. The goals were set on such a machine, see `cache_simulation_s`."""
-GOALS_SIMULATION_S = 0.113
-"""What that one needed on the machine on which the goals were set."""
+FAST = 10
+"""The percentile of what the loop took that is called fast: its best may be a moment's luck, and a
+faster one than was seen would be a guess."""
 MOST_QUERY_MS = 50
 WINDOWS = (1, 7, 30, 90)
 
@@ -137,18 +135,18 @@ class Timing:
 
 
 class Quiet:
-    """Timings as they are where a loop takes `QUIET_MS`, in milliseconds."""
+    """Timings as they are on this processor when it is fast, in milliseconds."""
 
-    def __init__(self, timings: dict[str, Timing], simulations_s: list[float]):
+    def __init__(self, timings: dict[str, Timing]):
         self.timings = timings
         self.rounds = [passes for timing in timings.values() for passes in timing.pages.values()]
         self.loops = [one.before for passes in self.rounds for one in passes]
-        self.simulation_s = statistics.median(simulations_s)
+        self.loop = statistics.quantiles(self.loops, n=100)[FAST - 1]
 
     def page(self, name: str) -> list[float]:
         """Each round's."""
         return [
-            _told([one.took / one.loop for one in passes])
+            self._told([one.took / one.loop for one in passes])
             for passes in self.timings[name].pages.values()
         ]
 
@@ -156,7 +154,7 @@ class Quiet:
         """The 95th percentile of each query of this page."""
         found: dict[str, list[float]] = defaultdict(list)
         for (_, query, _), passes in self.timings[name].queries.items():
-            found[query].append(_told(passes))
+            found[query].append(self._told(passes))
         return {query: p95(times) for query, times in found.items()}
 
     def slow_queries(self) -> Iterator[tuple[str, float]]:
@@ -189,9 +187,8 @@ class Quiet:
                 after += of_after * of_before
         return took / after
 
-
-def _told(passes: list[float]) -> float:
-    return statistics.median(passes) * QUIET_MS
+    def _told(self, passes: list[float]) -> float:
+        return statistics.median(passes) * self.loop
 
 
 def time_all(analyst: Any, start: datetime, end: datetime) -> Quiet:
@@ -203,13 +200,11 @@ def time_all(analyst: Any, start: datetime, end: datetime) -> Quiet:
     client.force_login(analyst)
     gunicorn_conf.when_ready(None)
     found = {name: Timing() for name in PAGES | EXPORTS}
-    simulations_s = []
     with override_settings(STORAGES=UNCOLLECTED):
         for _ in range(PASSES):
-            simulations_s.append(cache_simulation_s())
             for name, path in (PAGES | EXPORTS).items():
                 _time_page(found[name], client, path, start, end)
-    return Quiet(found, simulations_s)
+    return Quiet(found)
 
 
 def _time_page(found: Timing, client: Any, path: str, start: datetime, end: datetime) -> None:
@@ -235,27 +230,6 @@ def _loop_ms() -> float:
     for _ in range(LOOP):
         pass
     return (time.perf_counter() - started) * 1000
-
-
-def cache_simulation_s() -> float:
-    """Processor seconds of a least-recently-used cache of 9,983 objects that is asked a million
-    times, by a Zipf law of exponent 0.9 that drifts over 250,000 of them: half of it misses."""
-    import numpy as np
-
-    count, objects, kept = 1_000_000, 250_000, 9983
-    weights = 1 / np.arange(1, objects + 1) ** 0.9
-    drawn = np.random.default_rng(1).choice(objects, count, p=weights / weights.sum())
-    asked = ((drawn + np.arange(count) // 50_000 * 500) % objects).tolist()
-    cache: OrderedDict[int, None] = OrderedDict()
-    began = time.process_time()
-    for one in asked:
-        if one in cache:
-            cache.move_to_end(one)
-        else:
-            cache[one] = None
-            if len(cache) > kept:
-                cache.popitem(last=False)
-    return time.process_time() - began
 
 
 def _get(client: Any, path: str, dice: random.Random, start: datetime, end: datetime) -> float:
