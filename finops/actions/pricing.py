@@ -91,6 +91,9 @@ SELECT owner_id, hour FROM (
 
 PAID = PAID_BY_USAGE | {PAID_BY_REQUEST}
 
+ALL_HOURS = 1_000_000
+"""Of an owner: more than there are in a century."""
+
 TO_BE_REPRICED = -1
 """A revision that no rollup has, so the hour is due again."""
 
@@ -109,6 +112,13 @@ def price_hours(limit: int = 200, now: datetime | None = None) -> int:
         for owner, hours in owners.items()
     )
     return in_turn(work, "Some hours could not be priced")
+
+
+def is_priced(until: datetime) -> bool:
+    """Whether every summed hour before `until` has its prices: `price_hours` also finds nothing to
+    do where another worker is still at it."""
+    due = (*_due_projects(ALL_HOURS).values(), *pool_costs.due(ALL_HOURS, until).values())
+    return not any(hour < until for hours in due for hour in hours)
 
 
 def reprice(

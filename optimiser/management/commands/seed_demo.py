@@ -18,7 +18,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from finops.actions.forecasting import refresh_forecasts
-from finops.actions.pricing import price_hours
+from finops.actions.pricing import is_priced, price_hours
 from finops.models import CostDay, PoolQuarter
 from ingest import rollup, store
 from ingest.models import Delivery, Pool, Source
@@ -31,6 +31,7 @@ BATCH = 5000
 BILL_SOURCE = "Sample bills"
 BILL_LAG = timedelta(days=2)
 """A provider's bill runs this far behind the clock; what is younger is provisional usage."""
+PRICED_WITHIN_S = 200.0
 UNTRACKED_SHARE = Decimal("0.018")
 """Calls that no trace recorded: the bill is a little higher than the usage we saw."""
 
@@ -57,7 +58,7 @@ class Command(BaseCommand):
             ("logged errors", self.add_errors),
             ("Triton and GPU readings", self.add_samples),
             ("rolled up", lambda *_: rollup.roll_up(100_000)),
-            ("priced", lambda *_: _until_dry(price_hours)),
+            ("priced", lambda *_: _price(end - BILL_LAG + timedelta(days=1))),
             ("bill lines", self.add_bills),
             ("forecasts", lambda *_: refresh_forecasts(end.date())),
         ):
@@ -149,10 +150,17 @@ class Command(BaseCommand):
         return result.counts.inserted
 
 
-def _until_dry(step) -> int:
-    total = 0
-    while done := step(1000):
+def _price(until: datetime) -> int:
+    """Beside workers who do the same: a bill made from what one of them has not priced yet would
+    lack it for good."""
+    total, gives_up = 0, time.monotonic() + PRICED_WITHIN_S
+    while not is_priced(until):
+        if time.monotonic() > gives_up:
+            raise CommandError(f"The history was not priced within {PRICED_WITHIN_S:g} s.")
+        done = price_hours(1000)
         total += done
+        if not done:
+            time.sleep(0.2)
     return total
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from finops.actions.price_book import OwnPrice, set_own_price, set_own_prices
-from finops.actions.pricing import price_hours, reprice
+from finops.actions.pricing import is_priced, price_hours, reprice
 from finops.actions.span_costs import span_costs
 from finops.models import CostDay, CostQuarter, PricedHour
 from finops.money import Money
@@ -223,11 +223,15 @@ def test_cost_of_many_spans_takes_few_queries(source, book, django_assert_num_qu
 def test_owner_that_another_worker_prices_is_left_to_it(source, book):
     store.spans(source, [span(1)])
     roll_up()
+    begin = NOON.replace(minute=0)
     with psycopg.connect(**other_connection()) as other:
         lock = [f"price:project:{source.project_id}"]
         other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", lock)
         assert price_hours() == 0
+        assert is_priced(begin)
+        assert not is_priced(begin + timedelta(hours=1))
     assert price_hours() == 1
+    assert is_priced(begin + timedelta(hours=1))
 
 
 def test_error_of_one_owner_does_not_keep_others_from_being_priced(source, book, monkeypatch):
