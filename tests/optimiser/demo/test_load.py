@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from optimiser.demo import calling, triton
+from optimiser.demo import calling, traffic, triton
 from optimiser.demo.outbox import grand_total
 from tests.conftest import require
 
@@ -88,7 +88,9 @@ def run(server_with_digits, tmp_path_factory):
     busy = [Answer(503, {"Retry-After": "1"}) for _ in range(2)]
     with OtlpStub(first=busy) as stub:
         argv = command(server_with_digits, stub, tmp_path)
-        argv += ["--seed", "11", "--rate", "60", "--duration", "4", "--hosted-factor", "1"]
+        # Sixty a second at any hour; with this seed each model is asked ten times and more.
+        rate = 60 / traffic.hour_ratio(time.time())
+        argv += ["--seed", "58", "--rate", str(rate), "--duration", "4", "--hosted-factor", "1"]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return stub, tmp_path, done
