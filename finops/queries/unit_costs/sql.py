@@ -91,8 +91,11 @@ def _column(key: str) -> str:
     return "f.project_id" if key == "project" else f"f.{key}"
 
 
-def exact_usage(filters: Filters, *, by: str = "day", is_converted: bool = False) -> str:
-    """Costs joined with what they are for, by day or by quarter hour (`at`).
+def exact_usage(
+    filters: Filters, *, by: str = "day", of_kind: bool = False, is_converted: bool = False
+) -> str:
+    """Costs joined with what they are for, by day or by quarter hour (`at`); of all kinds of spans,
+    or `of_kind`, which is a value of the statement.
 
     `is_exact` says that the whole of a row was priced in the currency asked for, as it is known
     now: only then is it known which of its tokens its cost belongs to. Converted, it says that all
@@ -116,13 +119,16 @@ def exact_usage(filters: Filters, *, by: str = "day", is_converted: bool = False
             "{0}.at >= %(start_at)s AND {0}.at < %(end_at)s",
         ),
     }[by]
+    if of_kind:
+        within += " AND {0}.kind = %(kind)s"
     scope = " AND ".join((within.format("c"), *narrowed(filters, "c")))
     # Rates are of a day, and a quarter hour is of the day it is in.
     of_day = ", (c.at AT TIME ZONE %(zone)s)::date AS day" if is_converted and by == "at" else ""
     listed = ", ".join(f"u.{name}" for name in COUNTED)
     own = " AND ".join((within.format("u"), *narrowed(filters, "u")))
     keys = f"project_id, {by}, {DIMS}"
-    used = f"SELECT {keys}, {', '.join(COUNTED)} FROM {usage} u WHERE {own}"
+    # PostgreSQL takes the groups below for few, and would look each of them up.
+    used = f"SELECT {keys}, {', '.join(COUNTED)} FROM {usage} u WHERE {own} OFFSET 0"
     if by == "at":  # what came late has rows of its own
         sums = ", ".join(f"sum(u.{name})::bigint AS {name}" for name in COUNTED)
         used = f"SELECT {keys}, {sums} FROM {usage} u WHERE {own} GROUP BY {keys}"

@@ -183,13 +183,13 @@ def _groups(
     if converter is not None:
         day = "(f.at AT TIME ZONE %(zone)s)::date" if by_clock else "f.day"
         fx = conversion.joined_values(converter.rates, converter.currencies, filters)
-    source = exact_usage(filters, by="at" if by_clock else "day", is_converted=bool(fx))
+    by = "at" if by_clock else "day"
+    source = exact_usage(filters, by=by, of_kind=True, is_converted=bool(fx))
     sums = ", ".join(f"sum(f.{name})::bigint" for name in TOKEN_FIELDS)
     found = book.rows(
         f"SELECT f.is_exact, f.tier, f.input_band, {clock}, {day}, sum(f.cost),"
         f" sum(f.spans)::bigint, sum(f.errors)::bigint, sum(f.usage_unknown)::bigint, {sums}"
-        f" FROM ({source}) AS f"
-        " WHERE f.kind = %(kind)s GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5",
+        f" FROM ({source}) AS f GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5",
         {**book.parameters(filters), "currency": filters.currency, "kind": KIND, **fx},
     )
     groups, unpriced = [], 0
