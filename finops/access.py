@@ -17,16 +17,13 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.core.cache import cache
-from django.db import transaction
-from django.db.models import Q, Value
-from django.db.models.functions import Concat
+from django.db import connection, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from redis.exceptions import RedisError
 
-from finops.models import Membership, User
+from finops.models import User
 from ingest.models import Project
 
 log = logging.getLogger(__name__)
@@ -232,17 +229,26 @@ def grants(user: Any) -> tuple[Grant, ...]:
     return user._grants
 
 
+# Asked for every page and every call of the API. Django takes five times as long to compose this as
+# PostgreSQL to answer it.
+GRANTS = """
+SELECT r.name, array_agg(t.app_label || '.' || p.codename) FILTER (WHERE p.id IS NOT NULL),
+    m.team_id, m.project_id
+FROM finops_membership m
+JOIN auth_group r ON r.id = m.role_id
+LEFT JOIN auth_group_permissions g ON g.group_id = r.id
+LEFT JOIN auth_permission p ON p.id = g.permission_id
+LEFT JOIN django_content_type t ON t.id = p.content_type_id
+WHERE m.user_id = %s GROUP BY m.id, r.name"""
+
+
 def _read_grants(user: User) -> tuple[Grant, ...]:
-    of_role = "role__permissions"
-    name = Concat(f"{of_role}__content_type__app_label", Value("."), f"{of_role}__codename")
-    names = ArrayAgg(name, filter=Q(**{f"{of_role}__isnull": False}), default=Value([]))
-    members = Membership.objects.filter(user=user).annotate(names=names)
-    return tuple(
-        Grant(role, frozenset(names), team_id, project_id)
-        for role, names, team_id, project_id in members.values_list(
-            "role__name", "names", "team_id", "project_id"
+    with connection.cursor() as cursor:
+        cursor.execute(GRANTS, [user.pk])
+        return tuple(
+            Grant(role, frozenset(names or ()), team_id, project_id)
+            for role, names, team_id, project_id in cursor.fetchall()
         )
-    )
 
 
 class MembershipBackend(ModelBackend):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from finops import access
 from ingest.models import KeptLabel
@@ -15,14 +15,17 @@ from ingest.models import KeptLabel
 
 def visible(visible: access.Projects) -> list[KeptLabel]:
     """The labels that a reader may split costs by."""
-    chosen = KeptLabel.objects.select_related("project")
-    if not visible.everything:
-        chosen = chosen.filter(Q(project=None) | Q(project__in=visible.ids))
-    return list(chosen)
+    return list(_chosen(visible).select_related("project"))
 
 
-def names(visible_projects: access.Projects) -> tuple[str, ...]:
-    return tuple(sorted({label.name for label in visible(visible_projects)}))
+def names(visible: access.Projects) -> tuple[str, ...]:
+    return tuple(sorted(set(_chosen(visible).values_list("name", flat=True))))
+
+
+def _chosen(visible: access.Projects) -> QuerySet[KeptLabel]:
+    if visible.everything:
+        return KeptLabel.objects.all()
+    return KeptLabel.objects.filter(Q(project=None) | Q(project__in=visible.ids))
 
 
 def one(user: Any, pk: int) -> KeptLabel | None:
