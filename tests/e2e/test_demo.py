@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -26,11 +27,11 @@ def shown_requests(client: httpx.Client) -> int:
 
 
 def test_page_shows_what_tritons_own_statistics_say(demo):
-    asha = demo.sign_in("asha")
-    wait_until(lambda: demo.triton_answers("digits_fp32") > 20, 60, "digits are being read")
-    least = demo.triton_answers("digits_fp32")
-    wait_until(lambda: shown_requests(asha) >= least, 60, "the page has caught up", every_s=2)
-    shown = shown_requests(asha)
+    with closing(demo.sign_in("asha")) as asha:
+        wait_until(lambda: demo.triton_answers("digits_fp32") > 20, 60, "digits are being read")
+        least = demo.triton_answers("digits_fp32")
+        wait_until(lambda: shown_requests(asha) >= least, 60, "the page has caught up", every_s=2)
+        shown = shown_requests(asha)
     assert least <= shown <= demo.triton_answers("digits_fp32")
 
 
