@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from time import monotonic
 from typing import Any
@@ -34,6 +35,7 @@ LEAST_REST_S = {"concurrency": 30.0}
 often."""
 
 Group = tuple[str, int, date]
+Owner = tuple[str, int]
 
 _resting: dict[Group, float] = {}
 """When this process may sum a day again, by its own clock."""
@@ -42,12 +44,23 @@ _resting: dict[Group, float] = {}
 def roll_up(limit: int = 200, *, rests: bool = False) -> int:
     """Recompute up to `limit` (owner, day) groups that have marks; how many it did.
 
-    With `rests`, a group that was costly a moment ago is left for a later call.
+    Several workers go beside each other: an owner that one of them is at is left until nothing else
+    is due, and then waited for. With `rests` it is left for a later call, and so is a group that
+    was costly a moment ago.
     """
-    done = 0
-    while done < limit and (group := _oldest_group(_now_resting() if rests else [])) is not None:
+    done, theirs = 0, set[Owner]()
+    while done < limit:
+        group = _oldest_group(_now_resting() if rests else [], theirs)
+        waits = group is None and bool(theirs) and not rests
+        if waits:
+            theirs.clear()
+            group = _oldest_group([], theirs)
+        if group is None:
+            break
         began_at = monotonic()
-        _recompute(*group)
+        if not _recompute(*group, waits=waits):
+            theirs.add(group[:2])
+            continue
         if rests:
             took_s = monotonic() - began_at
             _resting[group] = began_at + max((1 + REST) * took_s, LEAST_REST_S.get(group[0], 0.0))
@@ -62,20 +75,26 @@ def _now_resting() -> list[Group]:
     return list(_resting)
 
 
-def _oldest_group(resting: list[Group]) -> Group | None:
+def _oldest_group(resting: list[Group], theirs: set[Owner]) -> Group | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT owner_kind, owner_id, hour::date FROM ingest_dirty_hour"
             " WHERE NOT (owner_kind, owner_id, hour::date) IN ("
             "SELECT * FROM unnest(%s::text[], %s::int[], %s::date[]))"
+            " AND NOT (owner_kind, owner_id) IN (SELECT * FROM unnest(%s::text[], %s::int[]))"
             " ORDER BY id LIMIT 1",
-            [list(column) for column in zip(*resting, strict=True)] or [[], [], []],
+            [*_columns(resting, 3), *_columns(theirs, 2)],
         )
         return cursor.fetchone()
 
 
-def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
-    """Marks first, facts after.
+def _columns(rows: Collection[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
+
+
+def _recompute(owner_kind: str, owner_id: int, day: date, *, waits: bool) -> bool:
+    """Marks first, facts after. False, and nothing done, if another worker is at this owner and it
+    is not waited for.
 
     A fact stored meanwhile leaves a mark of its own that this transaction cannot see, so its hour
     is done again; a fact whose mark is taken here was committed before and is seen below. The lock
@@ -83,10 +102,12 @@ def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(ROLLING_UP.format("_shared"))
+        take = "pg_advisory_xact_lock" if waits else "pg_try_advisory_xact_lock"
         cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"rollup:{owner_kind}:{owner_id}"],
+            f"SELECT {take}(hashtextextended(%s, 0))", [f"rollup:{owner_kind}:{owner_id}"]
         )
+        if cursor.fetchone() == (False,):
+            return False
         cursor.execute(
             "DELETE FROM ingest_dirty_hour WHERE owner_kind = %s AND owner_id = %s"
             " AND hour::date = %s RETURNING hour",
@@ -102,6 +123,7 @@ def _recompute(owner_kind: str, owner_id: int, day: date) -> None:
                 _raise_revisions(cursor, owner_kind, owner_id, hours)
         failpoints.hit("rollup.before_commit")
     failpoints.hit("rollup.after_commit")
+    return True
 
 
 def _raise_revisions(cursor: Any, owner_kind: str, owner_id: int, hours: list[datetime]) -> None:

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from threading import Timer
 from time import monotonic
 
 import pytest
@@ -19,6 +20,7 @@ from ingest.models import (
 )
 from ingest.rollup import roll_up, run
 from tests.ingest.make import NOON, metric, span
+from tests.other_worker import at_work
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +89,20 @@ def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, poo
     run._resting[("concurrency", source.project_id, NOON.date())] = monotonic()
     assert roll_up(rests=True) == 1
     assert ConcurrencyQuarter.objects.filter(whole=True).get().requests == 2
+
+
+def test_owner_that_another_worker_sums_is_left_to_it(source, pool_source):
+    store.spans(source, [span(1)])
+    store.metrics(pool_source, [metric("up", 1.0, NOON, "gauge")])
+    with at_work(f"rollup:project:{source.project_id}") as other:
+        assert roll_up(rests=True) == 1
+        assert DirtyHour.objects.get().owner_kind == "project"
+        release = Timer(0.3, other.commit)
+        release.start()
+        assert roll_up() == 2, "waited for, as there is nothing else; then what was at once"
+        release.join()
+    assert SpanHour.objects.get().spans == 1
+    assert not DirtyHour.objects.exists()
 
 
 def test_percentile_of_a_day_comes_from_merged_quarters(source):

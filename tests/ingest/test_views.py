@@ -4,7 +4,6 @@ import json
 import time
 import tracemalloc
 
-import psycopg
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
@@ -24,6 +23,7 @@ from ingest.models import GpuSample, Reject, Score, Span, SpanText
 from ingest.models import Project as ProjectModel
 from tests.factories.ingest import PoolFactory, ProjectFactory, SourceFactory, push_token
 from tests.ingest.sources.otlp_body import START_NS, body
+from tests.other_worker import connected
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("ingest.urls")]
 
@@ -338,10 +338,7 @@ def test_refusal_is_a_valid_rpc_status(size):
 def test_acknowledged_means_committed(post):
     assert post(body(CHAT)).status_code == 200
 
-    settings = connection.get_connection_params()
-    with psycopg.connect(
-        host=settings["host"], user=settings["user"], dbname=settings["dbname"]
-    ) as other:
+    with connected() as other:
         assert other.execute("SELECT count(*) FROM ingest_span").fetchone() == (1,)
 
 

@@ -1,9 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-import psycopg
 import pytest
-from django.db import connection
 
 from finops.actions.price_book import OwnPrice, set_own_price, set_own_prices
 from finops.actions.pricing import is_priced, price_hours, reprice
@@ -14,6 +12,7 @@ from ingest import store
 from ingest.models import Span
 from ingest.rollup import roll_up
 from tests.ingest.make import NOON, span
+from tests.other_worker import at_work
 
 pytestmark = pytest.mark.django_db
 
@@ -25,15 +24,6 @@ def price(source, *records):
     store.spans(source, records)
     roll_up()
     return price_hours()
-
-
-def other_connection():
-    known = connection.get_connection_params()
-    return {
-        name: known[name]
-        for name in ("dbname", "user", "host", "port", "password")
-        if name in known
-    }
 
 
 def cost(model=CostQuarter):
@@ -224,9 +214,7 @@ def test_owner_that_another_worker_prices_is_left_to_it(source, book):
     store.spans(source, [span(1)])
     roll_up()
     begin = NOON.replace(minute=0)
-    with psycopg.connect(**other_connection()) as other:
-        lock = [f"price:project:{source.project_id}"]
-        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", lock)
+    with at_work(f"price:project:{source.project_id}"):
         assert price_hours() == 0
         assert is_priced(begin)
         assert not is_priced(begin + timedelta(hours=1))
