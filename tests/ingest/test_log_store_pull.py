@@ -29,7 +29,7 @@ def stub(request):
 
 @pytest.fixture
 def connected(stub, project):
-    config = {"url": stub.url, "timeout_s": 2, "history_hours": 20}
+    config = {"url": stub.url, "timeout_s": 20, "history_hours": 20}
     return Source.objects.create(
         kind=stub.kind, name="Logs", project=project, interval_s=300, config=config
     )
