@@ -229,8 +229,8 @@ def grants(user: Any) -> tuple[Grant, ...]:
     return user._grants
 
 
-# Asked for every page and every call of the API. Django takes five times as long to compose this as
-# PostgreSQL to answer it.
+# Asked for every page and every call of the API: composing it takes Django several times as long
+# as having it answered.
 GRANTS = """
 SELECT r.name, array_agg(t.app_label || '.' || p.codename) FILTER (WHERE p.id IS NOT NULL),
     m.team_id, m.project_id
