@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,9 @@ def test_unknown_word_is_one_sentence():
     assert done.stderr == "./run does not know 'upp'; ./run alone explains what it knows.\n"
 
 
-def test_without_a_fitting_python_it_says_which_one_it_needs(tmp_path):
-    """Names that are on the path but do not work, as a version manager leaves them."""
+@pytest.fixture
+def up_with_no_python(tmp_path):
+    """`./run up` where the names on the path do not work, as a version manager leaves them."""
     copy = tmp_path / "repository"
     tools = tmp_path / "bin"
     copy.mkdir()
@@ -60,18 +62,37 @@ def test_without_a_fitting_python_it_says_which_one_it_needs(tmp_path):
     for name in ("python3.13", "python3.12", "python3.11", "python3"):
         (tools / name).write_text("#!/bin/sh\nexit 127\n")
         (tools / name).chmod(0o755)
-    done = subprocess.run(
-        ["/bin/sh", copy / "run", "up"],
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def up(**env):
+        return subprocess.run(
+            ["/bin/sh", copy / "run", "up"],
+            env={"PATH": str(tools), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return up
+
+
+def test_without_a_fitting_python_it_says_which_one_it_needs(up_with_no_python):
+    done = up_with_no_python()
     assert done.returncode == 1
     assert done.stderr == (
         "Breakeven needs Python 3.11, 3.12 or 3.13 and found none: "
         "install one of them and have it on the PATH as python3.\n"
     )
+
+
+def test_python_that_is_named_is_taken_or_refused_but_not_passed_over(up_with_no_python):
+    refused = up_with_no_python(PYTHON="python3.12")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "PYTHON is 'python3.12', which is no Python 3.11, 3.12 or 3.13 that works here: "
+        "name another one, or none.\n"
+    )
+    taken = up_with_no_python(PYTHON=sys.executable)
+    assert "finops/stack/prepare.py" in taken.stderr, "it is not in this folder"
 
 
 def test_stopping_where_nothing_was_installed_is_no_error(tmp_path):
