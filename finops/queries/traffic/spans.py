@@ -274,7 +274,7 @@ def _quarters_from(filters: Filters, floor: int, count: int) -> set[tuple[int, d
     per_day = book.rows(
         f"""
 SELECT r.project_id, r.day, bool_or({top} > %(floor)s),
-    sum(coalesce(r.latency_counts[array_position(r.latency_keys, %(floor)s::smallint)], 0))
+    sum(coalesce(r.latency_counts[array_position(r.latency_keys, CAST(%(floor)s AS smallint))], 0))
 FROM ingest_span_day r WHERE r.day >= %(start)s AND r.day < %(end)s AND {scope}
     AND {DETAILS_KEPT}
 GROUP BY 1, 2 ORDER BY 2 DESC""",
@@ -326,34 +326,51 @@ def _spans(
     one partition pruned; a plain join scans the whole window. A span stays on the day it was first
     seen on, which may be the day beside, so each quarter is looked for on three days. Each by `=`:
     every row of a partition has that day, so the index on time is chosen and not the primary key.
+
+    What is the same for all places would be weighed for each partition, and most of the time goes
+    into that: the ends of the window are put into the places, and days are told by the first and
+    the last of them, unless most of those between are not looked at.
     """
     if not quarters:
         return []
     places = [
-        (owner, at, at.astimezone(UTC).date() + timedelta(days=beside))
+        (
+            owner,
+            max(at, filters.start_at),
+            min(at + QUARTER, filters.end_at),
+            at.astimezone(UTC).date() + timedelta(days=beside),
+        )
         for owner, at in sorted(quarters)
         for beside in (-1, 0, 1)
     ]
+    owners, since, until, days = (list(column) for column in zip(*places, strict=True))
+    looked_at = sorted(set(days))
+    close_by = (looked_at[-1] - looked_at[0]).days < 2 * len(looked_at)
     descending = ", ".join(f"{column} DESC" for column in order)
     sql = f"""
-SELECT s.* FROM unnest(%(owners)s::int[], %(quarters)s::timestamptz[], %(days)s::date[])
-    AS q (owner, at, day)
+SELECT s.* FROM unnest(
+    %(owners)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[], %(days)s::date[]
+) AS q (owner, since, until, day)
 CROSS JOIN LATERAL (
     SELECT {", ".join(f"s.{name}" for name in COLUMNS)}, {order[0]} AS first
     FROM ingest_span s
-    WHERE s.project_id = q.owner AND s.day = q.day AND s.day = ANY(%(looked_at)s)
-        AND s.started_at >= q.at AND s.started_at < q.at + interval '15 minutes'
-        AND s.started_at >= %(start_at)s AND s.started_at < %(end_at)s
+    WHERE s.project_id = q.owner AND s.started_at >= q.since AND s.started_at < q.until
+        AND s.day = q.day AND {
+        "s.day BETWEEN %(first_day)s AND %(last_day)s" if close_by else "s.day = ANY(%(looked_at)s)"
+    }
         AND {condition(filters, "s")} AND {wanted}
     ORDER BY {descending} LIMIT %(limit)s
 ) AS s ORDER BY s.first DESC, s.started_at DESC, s.key DESC
 LIMIT %(limit)s"""
     given |= values(filters)
     given |= {
-        "owners": [owner for owner, _, _ in places],
-        "quarters": [at for _, at, _ in places],
-        "days": [day for _, _, day in places],
-        "looked_at": sorted({day for _, _, day in places}),
+        "owners": owners,
+        "since": since,
+        "until": until,
+        "days": days,
+        "looked_at": looked_at,
+        "first_day": looked_at[0],
+        "last_day": looked_at[-1],
         "limit": limit,
     }
     return [

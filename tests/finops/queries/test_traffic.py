@@ -54,6 +54,20 @@ def test_slowest_among_equals_are_the_newest(ask, sources):
     assert sorted(row.started_at for row in following.rows) == at[-10:-5]
 
 
+@pytest.mark.parametrize("apart", [1, 2, 11], ids=["in a row", "nearly", "far apart"])
+def test_slowest_are_found_on_whatever_days_they_lie(ask, sources, apart):
+    at = [START + timedelta(days=n * apart) for n in range(3)]
+    slow = [span(n + 1, started_at=at[n], ended_at=at[n] + timedelta(seconds=30)) for n in range(3)]
+    quick = [
+        span(n + 100, started_at=START + timedelta(days=n), ended_at=START + timedelta(days=n))
+        for n in range(23)
+    ]
+    store.spans(sources["chat"], slow + quick)
+    roll_up()
+    page = traffic.slowest(ask("from=2025-10-01&to=2025-11-30"), 3)
+    assert sorted(row.started_at for row in page.rows) == at
+
+
 def test_fresh_request_is_listed_before_any_rollup(ask, sources):
     now = datetime.now(UTC)
     store.spans(sources["chat"], [span(1, started_at=now - timedelta(seconds=5))])
