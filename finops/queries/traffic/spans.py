@@ -334,24 +334,20 @@ def _spans(
     if not quarters:
         return []
     places = [
-        (
-            owner,
-            max(at, filters.start_at),
-            min(at + QUARTER, filters.end_at),
-            at.astimezone(UTC).date() + timedelta(days=beside),
-        )
+        (owner, max(at, filters.start_at), min(at + QUARTER, filters.end_at))
         for owner, at in sorted(quarters)
-        for beside in (-1, 0, 1)
     ]
-    owners, since, until, days = (list(column) for column in zip(*places, strict=True))
-    looked_at = sorted(set(days))
+    owners, since, until = (list(column) for column in zip(*places, strict=True))
+    days = {at.astimezone(UTC).date() for at in since}
+    looked_at = sorted({day + timedelta(days=beside) for day in days for beside in (-1, 0, 1)})
     close_by = (looked_at[-1] - looked_at[0]).days < 2 * len(looked_at)
     descending = ", ".join(f"{column} DESC" for column in order)
     sql = f"""
-SELECT s.* FROM unnest(
-    %(owners)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[], %(days)s::date[]
-) AS q (owner, since, until, day)
-CROSS JOIN LATERAL (
+SELECT s.* FROM (
+    SELECT owner, since, until, (since AT TIME ZONE 'UTC')::date + beside AS day
+    FROM unnest(%(owners)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[])
+        AS place (owner, since, until), generate_series(-1, 1) AS beside
+) AS q CROSS JOIN LATERAL (
     SELECT {", ".join(f"s.{name}" for name in COLUMNS)}, {order[0]} AS first
     FROM ingest_span s
     WHERE s.project_id = q.owner AND s.started_at >= q.since AND s.started_at < q.until
@@ -367,7 +363,6 @@ LIMIT %(limit)s"""
         "owners": owners,
         "since": since,
         "until": until,
-        "days": days,
         "looked_at": looked_at,
         "first_day": looked_at[0],
         "last_day": looked_at[-1],
