@@ -22,7 +22,8 @@ from tests.e2e import estate
 from tests.e2e.quiet import others_yield
 from tests.e2e.signing_in import sign_in
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first is the same engine without windows, at two thirds of the processor time."""
 PLAIN_AND_QUICK = {
     "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
     "STORAGES": {
@@ -38,7 +39,9 @@ WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 @pytest.fixture(scope="package")
 def browser(django_db_setup):
     path = next(filter(None, map(shutil.which, NAMES)), None)
-    require("chromium", None if path else "none is installed; apt-get install chromium")
+    require(
+        "chromium", None if path else "none is installed; apt-get install chromium-headless-shell"
+    )
     playwright = pytest.importorskip("playwright.sync_api")
     with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
         # Playwright runs an event loop in this thread, which Django takes for a mistake.

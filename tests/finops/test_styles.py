@@ -34,3 +34,14 @@ def test_layers_are_put_in_order_before_any_is_filled(plain_static):
     layers = re.findall(r"^@layer ([\w, ]+)[;{]", text, re.MULTILINE)
     assert layers[0] == "base, layout, parts, states"
     assert {name.strip() for name in layers[1:]} == set(layers[0].split(", "))
+
+
+def test_only_the_tokens_know_the_theme():
+    """So that no rule depends on theme and width together, which the browser's tests rely on."""
+    knowing = {
+        sheet.stem
+        for sheet in CSS.iterdir()
+        if re.search(r"light-dark\(|prefers-color-scheme|data-theme", sheet.read_text())
+    }
+    assert knowing == {"tokens"}
+    assert not re.search(r"@media[^{]*width", (CSS / "tokens.css").read_text())
