@@ -6,7 +6,8 @@ test has a savepoint of its own in there; the first test of any other file finds
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,16 @@ _open: ExitStack | None = None
 _sessions: dict[str, str] = {}
 
 
+@contextmanager
+def kept(blocker: Any) -> Iterator[None]:
+    """What is made in here is there for many tests, each in a savepoint, and gone at the end."""
+    with blocker.unblock(), transaction.atomic():
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)
+
+
 def opened(blocker: Any) -> ModuleType:
     """The module that made it, with its names."""
     from tests.e2e import estate
@@ -25,12 +36,10 @@ def opened(blocker: Any) -> ModuleType:
     global _open
     if _open is None:
         with ExitStack() as stack:
-            stack.enter_context(blocker.unblock())
-            stack.enter_context(transaction.atomic())
+            stack.enter_context(kept(blocker))
             estate.build(spans_a_day=6, days=12)
             _sessions.update((name, _session(name)) for name in estate.PEOPLE)
             stack.callback(_sessions.clear)
-            stack.callback(transaction.set_rollback, True)
             _open = stack.pop_all()
     return estate
 

@@ -37,7 +37,8 @@ from finops.queries.unit_costs import labels, usage
 from finops.queries.weeks import Periods, first_of_four, monday_of, periods
 from ingest.models import Project
 from tests.factories.finops import billed
-from tests.factories.ingest import SourceFactory
+from tests.factories.ingest import ProjectFactory, SourceFactory
+from tests.kept_estate import kept
 
 pytestmark = pytest.mark.django_db
 
@@ -46,9 +47,18 @@ DAYS = 33
 """Four whole weeks that are a block, with days before and after."""
 
 
-@pytest.fixture
-def spent(chat, search):
-    """Seventeen days of five users of two projects; each does less than everybody."""
+@pytest.fixture(scope="module")
+def kept_spent(django_db_setup, django_db_blocker):
+    with kept(django_db_blocker):
+        yield spend(project_of("chat", "Support"), project_of("search", "Search team"))
+
+
+def project_of(slug, team):
+    return ProjectFactory(slug=slug, name=slug.title(), team__name=team)
+
+
+def spend(*projects):
+    """Thirty-three days of five users of two projects; each does less than everybody."""
     rows = [
         UserCostDay(
             project_id=project.pk, day=MONDAY + timedelta(days=day - 2), user_id=user,
@@ -56,7 +66,7 @@ def spent(chat, search):
             currency=currency, spans=2, priced_spans=priced,
             cost=Decimal(place + day) / 7 if currency else 0,
         )
-        for project in (chat, search)
+        for project in projects
         for day in range(DAYS)
         for place, user in enumerate(("", "ada", "bo", "cy", "dee"))
         for model, currency, priced in (("a", "USD", 2), ("b", "EUR", day % 2), ("c", "", 0))
@@ -67,6 +77,17 @@ def spent(chat, search):
         for project, day in sorted({(row.project_id, row.day) for row in rows}):
             user_sums.write(cursor, project, day)
     return rows
+
+
+@pytest.fixture
+def spent(kept_spent, db):
+    """The rows as they were made: some tests change theirs."""
+    return [copy(row) for row in kept_spent]
+
+
+@pytest.fixture
+def chat(kept_spent, db):
+    return Project.objects.get(slug="chat")
 
 
 def test_days_and_weeks_are_the_wide_rows_summed(spent):
