@@ -55,26 +55,30 @@ def make_roles(**_) -> None:
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
 """They share one demo, whose Triton is measured: see `tests/e2e/quiet.py`."""
 
-LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e", "tests/stack/test_up.py")
+TOGETHER = ("tests/e2e/", "tests/optimiser/demo/", "tests/optimiser/targets/")
+"""The tests of each share a server, which takes longer to start than most of them take."""
 
-WAITING = ("tests/deploy/", "tests/gpu_probe/", "tests/ingest/", "tests/optimiser/", "tests/stack/")
-"""They wait for processes and servers, which beside a live estate may stand still for seconds: so
-they come before it."""
+LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e/", "tests/stack/test_up.py")
 
-LIVE_AFTER = 0.5
-"""Of the other tests: late, since a live estate keeps a processor busy by itself, and early enough
-for the others to fill the time in which it is only watched."""
+WAITING = (
+    "tests/deploy/", "tests/gpu_probe/", "tests/ingest/sources/", "tests/ingest/test_",
+    "tests/optimiser/demo/", "tests/optimiser/rollout/test_lease",
+    "tests/optimiser/rollout/test_on_triton", "tests/optimiser/targets/", "tests/optimiser/test_",
+    "tests/stack/",
+)  # fmt: skip
+"""They wait for processes, servers and each other, which beside a live estate may stand still for
+seconds: so they come before it. All others fill the time in which it is only watched."""
 
 ON_ESTATE = pytest.StashKey[set[str]]()
 """The files whose tests share the small estate: they follow each other, so that it is made once."""
 
 
 def group_of(nodeid: str) -> str:
-    """What stays with one of several workers: a file, the live tests, the rest of e2e."""
+    """What stays with one of several workers: the live tests, those of a server, else a file."""
     file = nodeid.split("::")[0]
     if file in LIVE:
         return "live"
-    return "tests/e2e" if file.startswith("tests/e2e/") else file
+    return next(filter(file.startswith, TOGETHER), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -90,23 +94,16 @@ def pytest_xdist_make_scheduler(config, log):
 
 def in_order(nodeids: list[str], on_estate: set[str]) -> list[str]:
     """As workers take them: what takes minutes is begun at once, then what waits for others, then
-    the files on the estate."""
+    the live estate and beside it the rest, at the end the files on the small estate."""
     of: dict[str, list[str]] = {}
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
     live = of.pop("live", [])
-    before = sum(map(len, of.values())) * LIVE_AFTER
+    first = [of.pop(group) for group in list(of) if group.startswith(WAITING)]
     # Sorting keeps the order of what is equal.
-    others = sorted(of, key=lambda group: (not waits(group), group not in on_estate))
-    first: list[str] = []
-    while others and (waits(others[0]) or len(first) < before):
-        first += of.pop(others.pop(0))
-    return [*chain(*longest), *first, *live, *chain(*(of[group] for group in others))]
-
-
-def waits(group: str) -> bool:
-    return group.startswith(WAITING)
+    others = [of[group] for group in sorted(of, key=lambda group: group in on_estate)]
+    return [*chain(*longest, *first), *live, *chain(*others)]
 
 
 def pytest_collection_modifyitems(config, items):

@@ -6,7 +6,7 @@ import pytest
 
 from finops.stack import throwaway, workers
 from finops.stack.home import REPOSITORY
-from tests.conftest import LIVE, LONGEST, WAITING, group_of, in_order
+from tests.conftest import LIVE, LONGEST, TOGETHER, WAITING, group_of, in_order
 
 VALKEY = {
     workers.CACHE: "unix://:secret@/tmp/v.sock?db=1",
@@ -44,28 +44,33 @@ def test_whole_suite_runs_on_all_processors(monkeypatch):
     assert throwaway._parallel([])[:2] == ("-n", str(throwaway.MOST_WORKERS))
 
 
-def test_live_tests_share_one_worker_and_start_late():
+def test_tests_of_one_server_share_one_worker():
     demo, loop = (f"{file}::test_x" for file in LIVE)
     assert group_of(demo) == group_of(loop) != group_of("tests/e2e/test_pages.py::test_y")
+    for folder in TOGETHER:
+        first, second = (f"{folder}test_{name}.py::test_x" for name in "ab")
+        assert group_of(first) == group_of(second) == folder
     assert group_of("tests/stack/test_run.py::test_x[a::b]") == "tests/stack/test_run.py"
 
-    kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}/test_pages.py::test_x"
+
+def test_longest_are_begun_at_once_and_the_small_estate_is_made_last():
+    demo, loop = (f"{file}::test_x" for file in LIVE)
+    kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}test_pages.py::test_x"
     first, second = "tests/a.py::test_x", "tests/b.py::test_x"
-    assert in_order([demo, first, second, pages, loop, kills], set()) == [
-        *(kills, pages, first, demo, loop, second)
-    ]
     three = [f"tests/c.py::test_{n}" for n in range(3)]
-    assert in_order([demo, first, *three, second], set()) == [first, *three, demo, second]
-    assert in_order([first, second, *three], {"tests/c.py"}) == [*three, first, second]
+    assert in_order([first, demo, *three, pages, loop, kills, second], {"tests/c.py"}) == [
+        *(kills, pages, demo, loop, first, second, *three)
+    ]
 
 
 def test_what_waits_for_servers_comes_before_the_live_tests():
     live, asking = f"{LIVE[0]}::test_x", ["tests/finops/test_a.py::test_x"]
-    waiting = [f"{room}test_b.py::test_x" for room in WAITING]
+    waiting = [f"{place}_b.py::test_x" for place in WAITING]
     assert in_order([*asking, live, *waiting], {"tests/finops/test_a.py"}) == [
         *(*waiting, live, *asking)
     ]
 
 
 def test_what_has_a_place_of_its_own_is_still_there():
-    assert all((REPOSITORY / place).exists() for place in (*LIVE, *LONGEST, *WAITING))
+    for place in (*LIVE, *TOGETHER, *LONGEST, *WAITING):
+        assert list(REPOSITORY.glob(f"{place}*")), place
