@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,10 +34,13 @@ SPLIT = {
     "blocks": 40, "block_s": 3, "settle_s": 4, "looks": 4, "weight": 50, "quality_margin": 3,
     "latency_margin": 100, "book_least_minutes": 1,
 }  # fmt: skip
-CALLERS, ALONE = 16, 1
-WAITING_US = 150_000
-"""Requests wait so long for company, which comes among sixteen callers, and never to one alone."""
-ALONE_S = 9
+READERS, READERS_PAUSE_MS = 4, 40
+CALLERS, ALONE = 8, 1
+CALLERS_PAUSE_MS = 30
+"""Short enough for a queue, and long enough to spare the other tests half of what follows."""
+WAITING_US = 75_000
+"""Requests wait so long for company, which comes among eight callers, and never to one alone."""
+ALONE_S = 5
 """Of a block: thirty requests are judged, and one caller that waits has sent fifty by then."""
 
 
@@ -137,20 +141,27 @@ def people(demo, browser) -> Iterator[dict[str, Person]]:
         person.page.context.close()
 
 
-def call_with(demo: Demo, clients: int) -> None:
-    """So many callers of the batched model, none of whom pauses."""
+def call_with(demo: Demo, clients: int, pause_ms: int) -> None:
+    """So many callers of the batched model."""
     control = demo.folder / "nightly-batch.json"
-    control.write_text(json.dumps({"clients": clients, "think_ms": 0}))
+    control.write_text(json.dumps({"clients": clients, "think_ms": pause_ms}))
+
+
+def read_with(demo: Demo, clients: int) -> Path:
+    """So many readers of digits in the crew; the file that tells it."""
+    control = demo.home / "crew.json"
+    control.write_text(json.dumps({"clients": clients, "think_ms": READERS_PAUSE_MS}))
+    return control
 
 
 @pytest.fixture(scope="module")
 def crew(demo) -> Iterator[Callable[[], dict[str, int]]]:
-    """Four more readers of digits, so that a split is judged on enough requests; their count."""
+    """More readers of digits, so that a split is judged on enough requests; their count."""
     count_file = demo.home / "crew-count.json"
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "optimiser.demo.clients", "--service", "digit-crew"),
-            *("--model", "digits", "--clients", "4", "--think-ms", "40"),
+            *("--model", "digits", "--control", read_with(demo, READERS)),
             *("--triton", demo.folder / "triton/triton.json", "--otlp", f"{demo.url}/v1/traces"),
             *("--token-file", demo.folder / "keys/push-tokens/digit-reader"),
             *("--count-file", count_file),
@@ -232,7 +243,7 @@ def said_after(dev: Person, calibrated: str, within_s: float = 360) -> tuple[str
 def story(demo, people, crew) -> dict[str, str]:
     """Both changes are proposed and approved; the addresses of what came of it."""
     dev, ben = people["dev"], people["ben"]
-    call_with(demo, CALLERS)
+    call_with(demo, CALLERS, CALLERS_PAUSE_MS)
     advice = advised(dev, "Dynamic batching", "fixedcost", "Needs an experiment")
     calibrate(dev, advice)
     # First: what is recorded beside a canary of another model is slower than the calibration.
@@ -341,6 +352,16 @@ def test_saving_is_booked_after_its_measured_minutes(people, story):
     assert re.search(r"[\d.]+ GPU-", booked)
 
 
+def test_variant_with_wrong_answers_fails_and_is_rolled_back(demo, people, crew, wrong):
+    ben, (change, errors_before) = people["ben"], wrong
+
+    assert ben.wait_for_end(change) == "Rolled back"
+    rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
+    assert any("FAIL" in row for row in rows), ben.said
+    assert served_by(demo) == "digits_fp32"
+    assert crew()["errors"] == errors_before, "no user request failed"
+
+
 def test_roll_back_now_brings_the_old_batching_back(demo, people, story):
     roll_back(people["dev"], story["batching"])
     assert "dynamic_batching" not in config_of(demo, "fixedcost")
@@ -348,17 +369,19 @@ def test_roll_back_now_brings_the_old_batching_back(demo, people, story):
 
 @pytest.fixture
 def alone(demo, people, story) -> Iterator[str]:
-    """Batching once more, approved among sixteen callers, of whom all but one go home."""
+    """Batching once more, approved among eight callers, of whom all but one go home."""
     dev, ben = people["dev"], people["ben"]
     advice = recommended(dev)
     change = dev.propose(advice, {**SWITCHBACK, "block_s": ALONE_S})
     dev.edit(change, waiting_for_company)
     ben.approve(change)
-    call_with(demo, ALONE)
+    call_with(demo, ALONE, 0)
+    read_with(demo, 0)
     others = demo.pid("load")
     os.kill(others, signal.SIGSTOP)
     yield change
     os.kill(others, signal.SIGCONT)
+    read_with(demo, READERS)
 
 
 def waiting_for_company(config: dict[str, Any]) -> None:
@@ -376,16 +399,6 @@ def test_the_same_change_fails_when_the_callers_go_home(demo, people, story, alo
     rows = ben.page.get_by_role("row").filter(has_text="P95").all_inner_texts()
     assert any("FAIL" in row for row in rows), ben.said
     assert "dynamic_batching" not in config_of(demo, "fixedcost")
-
-
-def test_variant_with_wrong_answers_fails_and_is_rolled_back(demo, people, crew, wrong):
-    ben, (change, errors_before) = people["ben"], wrong
-
-    assert ben.wait_for_end(change) == "Rolled back"
-    rows = ben.page.get_by_role("row").filter(has_text="Quality").all_inner_texts()
-    assert any("FAIL" in row for row in rows), ben.said
-    assert served_by(demo) == "digits_fp32"
-    assert crew()["errors"] == errors_before, "no user request failed"
 
 
 def test_canary_arm_that_vanishes_is_rolled_back_without_a_failed_request(demo, people, crew):

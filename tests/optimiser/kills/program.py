@@ -34,7 +34,7 @@ for the real lease each time would take minutes."""
 
 WORSE = "worse"
 ENDS_WITHIN_S = 120.0
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 0.8
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.6
 
 AT_ONCE = 3
 """Controllers on their way to their kill: more would only wait for each other's loads."""
