@@ -30,6 +30,19 @@ class DirtyHour(models.Model):
         db_table = "ingest_dirty_hour"
 
 
+class RestingDay(models.Model):
+    """A day that was costly to sum a moment ago: until when all workers leave its marks alone."""
+
+    pk = models.CompositePrimaryKey("owner_kind", "owner_id", "day")
+    owner_kind = models.TextField()
+    owner_id = models.IntegerField()
+    day = models.DateField()
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "ingest_resting_day"
+
+
 class RolledHour(models.Model):
     """How often an hour was rolled up. Whoever prices it compares this with what they priced."""
 

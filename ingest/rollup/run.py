@@ -27,18 +27,29 @@ PRICED = ("project", "pool")
 """Of these somebody waits for the next revision."""
 
 REST = 9
-"""After a day took a second, a worker leaves it alone for nine: a busy hour has new facts at
+"""After a day took a second, all workers leave it alone for nine: a busy hour has new facts at
 every moment and is summed anew from all of them, for which a tenth of a processor is enough."""
 
 LEAST_REST_S = {"concurrency": 30.0}
 """What a project's requests did at once costs as much as all its other sums, and is looked at less
 often."""
 
+SHORTEST_REST_S = 0.5
+"""A shorter one is over before a worker would come again, and not worth writing down."""
+
+RESTS = """
+INSERT INTO ingest_resting_day (owner_kind, owner_id, day, until)
+SELECT %s, %s, %s, clock_timestamp() + make_interval(secs => %s)
+ON CONFLICT (owner_kind, owner_id, day) DO UPDATE SET until = excluded.until
+"""
+OVER = "DELETE FROM ingest_resting_day WHERE until <= clock_timestamp()"
+IS_AWAKE = """
+ AND NOT EXISTS (SELECT FROM ingest_resting_day r WHERE r.owner_kind = d.owner_kind
+ AND r.owner_id = d.owner_id AND r.day = d.hour::date AND r.until > clock_timestamp())
+"""
+
 Group = tuple[str, int, date]
 Owner = tuple[str, int]
-
-_resting: dict[Group, float] = {}
-"""When this process may sum a day again, by its own clock."""
 
 
 def roll_up(limit: int = 200, *, rests: bool = False) -> int:
@@ -50,11 +61,11 @@ def roll_up(limit: int = 200, *, rests: bool = False) -> int:
     """
     done, theirs = 0, set[Owner]()
     while done < limit:
-        group = _oldest_group(_now_resting() if rests else [], theirs)
+        group = _oldest_group(theirs, rests=rests)
         waits = group is None and bool(theirs) and not rests
         if waits:
             theirs.clear()
-            group = _oldest_group([], theirs)
+            group = _oldest_group(theirs, rests=rests)
         if group is None:
             break
         began_at = monotonic()
@@ -62,28 +73,27 @@ def roll_up(limit: int = 200, *, rests: bool = False) -> int:
             theirs.add(group[:2])
             continue
         if rests:
-            took_s = monotonic() - began_at
-            _resting[group] = began_at + max((1 + REST) * took_s, LEAST_REST_S.get(group[0], 0.0))
+            _rest(group, monotonic() - began_at)
         done += 1
     return done
 
 
-def _now_resting() -> list[Group]:
-    now = monotonic()
-    for group in [group for group, until in _resting.items() if until <= now]:
-        del _resting[group]
-    return list(_resting)
+def _rest(group: Group, took_s: float) -> None:
+    rest_s = max(REST * took_s, LEAST_REST_S.get(group[0], 0.0) - took_s)
+    if rest_s >= SHORTEST_REST_S:
+        # Each by itself: in one transaction two workers could wait for each other's rows.
+        with connection.cursor() as cursor:
+            cursor.execute(OVER)
+            cursor.execute(RESTS, [*group, rest_s])
 
 
-def _oldest_group(resting: list[Group], theirs: set[Owner]) -> Group | None:
+def _oldest_group(theirs: Collection[Owner], *, rests: bool) -> Group | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT owner_kind, owner_id, hour::date FROM ingest_dirty_hour"
-            " WHERE NOT (owner_kind, owner_id, hour::date) IN ("
-            "SELECT * FROM unnest(%s::text[], %s::int[], %s::date[]))"
-            " AND NOT (owner_kind, owner_id) IN (SELECT * FROM unnest(%s::text[], %s::int[]))"
-            " ORDER BY id LIMIT 1",
-            [*_columns(resting, 3), *_columns(theirs, 2)],
+            "SELECT owner_kind, owner_id, hour::date FROM ingest_dirty_hour d"
+            " WHERE NOT (owner_kind, owner_id) IN (SELECT * FROM unnest(%s::text[], %s::int[]))"
+            f"{IS_AWAKE if rests else ''} ORDER BY id LIMIT 1",
+            _columns(theirs, 2),
         )
         return cursor.fetchone()
 

@@ -1,9 +1,9 @@
 from datetime import UTC, date, datetime, timedelta
 from threading import Timer
-from time import monotonic
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from gpu_probe.wire import Batch, GpuReading
 from ingest import sketch, store
@@ -11,6 +11,7 @@ from ingest.models import (
     ConcurrencyQuarter,
     DirtyHour,
     GpuQuarter,
+    RestingDay,
     RolledHour,
     SeriesQuarter,
     Source,
@@ -76,19 +77,42 @@ def nodes(plan):
 def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, pool_source):
     store.spans(source, [span(1)])
     assert roll_up(rests=True) == 2, "the project's sums, and what was at once"
-    run._resting[("project", source.project_id, NOON.date())] = monotonic() + 60
+    run._rest(("project", source.project_id, NOON.date()), 60.0 / run.REST)
     store.spans(source, [span(2)])
     store.metrics(pool_source, [metric("up", 1.0, NOON, "gauge")])
     assert roll_up(rests=True) == 1
     assert DirtyHour.objects.get().owner_kind == "project"
-    run._resting[("project", source.project_id, NOON.date())] = monotonic()
+    wake("project")
     assert roll_up(rests=True) == 1
     assert SpanHour.objects.get().spans == 2
     assert {one.owner_kind for one in DirtyHour.objects.all()} == {"concurrency"}
     assert ConcurrencyQuarter.objects.filter(whole=True).get().requests == 1
-    run._resting[("concurrency", source.project_id, NOON.date())] = monotonic()
+    wake("concurrency")
     assert roll_up(rests=True) == 1
     assert ConcurrencyQuarter.objects.filter(whole=True).get().requests == 2
+
+
+def wake(owner_kind):
+    assert RestingDay.objects.filter(owner_kind=owner_kind).update(until=timezone.now())
+
+
+def test_day_rests_nine_times_as_long_as_it_took_for_every_worker(source):
+    group = ("project", source.project_id, NOON.date())
+    run._rest(("pool", 1, NOON.date()), 0.05)
+    assert not RestingDay.objects.exists(), "too short to be worth it"
+    for took_s in (2.0, 4.0):
+        run._rest(group, took_s)
+        left = RestingDay.objects.get().until - timezone.now()
+        assert 9 * took_s - 5 < left.total_seconds() <= 9 * took_s
+    run._rest(("concurrency", source.project_id, NOON.date()), 0.1)
+    left = RestingDay.objects.get(owner_kind="concurrency").until - timezone.now()
+    assert 25 < left.total_seconds() < 30
+    store.spans(source, [span(1)])
+    assert roll_up(rests=True) == 0, "no worker's memory: it is the database that says so"
+    assert roll_up() == 2
+    wake("project")
+    run._rest(("pool", 1, NOON.date()), 2.0)
+    assert {one.owner_kind for one in RestingDay.objects.all()} == {"concurrency", "pool"}
 
 
 def test_owner_that_another_worker_sums_is_left_to_it(source, pool_source):
