@@ -58,7 +58,10 @@ LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
 TOGETHER = ("tests/e2e/", "tests/optimiser/demo/", "tests/optimiser/targets/")
 """The tests of each share a server, which takes longer to start than most of them take."""
 
-LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/e2e/", "tests/stack/test_up.py")
+LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/stack/test_up.py")
+
+PAGES = "tests/e2e/"
+"""A browser is patient enough to be the longest beside a live estate."""
 
 WAITING = (
     "tests/deploy/", "tests/gpu_probe/", "tests/ingest/sources/", "tests/ingest/test_",
@@ -94,12 +97,13 @@ def pytest_xdist_make_scheduler(config, log):
 
 def in_order(nodeids: list[str], on_estate: set[str]) -> list[str]:
     """As workers take them: what takes minutes is begun at once, then what waits for others, then
-    the live estate and beside it the rest, at the end the files on the small estate."""
+    the live estate and beside it the pages in the browser, at the end the files on the small
+    estate."""
     of: dict[str, list[str]] = {}
     for nodeid in nodeids:
         of.setdefault(group_of(nodeid), []).append(nodeid)
     longest = [of.pop(group) for group in LONGEST if group in of]
-    live = of.pop("live", [])
+    live = [*of.pop("live", []), *of.pop(PAGES, [])]
     first = [of.pop(group) for group in list(of) if group.startswith(WAITING)]
     # Sorting keeps the order of what is equal.
     others = [of[group] for group in sorted(of, key=lambda group: group in on_estate)]

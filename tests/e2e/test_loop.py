@@ -31,7 +31,7 @@ SWITCHBACK = {
     "blocks": 8, "block_s": 4, "washout_s": 1, "settle_s": 4, "looks": 1, "book_least_minutes": 1,
 }  # fmt: skip
 SPLIT = {
-    "blocks": 40, "block_s": 3, "settle_s": 4, "looks": 4, "weight": 50, "quality_margin": 3,
+    "blocks": 16, "block_s": 3, "settle_s": 4, "looks": 1, "weight": 50, "quality_margin": 3,
     "latency_margin": 100, "book_least_minutes": 1,
 }  # fmt: skip
 READERS, READERS_PAUSE_MS = 4, 40

@@ -6,7 +6,7 @@ import pytest
 
 from finops.stack import throwaway, workers
 from finops.stack.home import REPOSITORY
-from tests.conftest import LIVE, LONGEST, TOGETHER, WAITING, group_of, in_order
+from tests.conftest import LIVE, LONGEST, PAGES, TOGETHER, WAITING, group_of, in_order
 
 VALKEY = {
     workers.CACHE: "unix://:secret@/tmp/v.sock?db=1",
@@ -55,11 +55,11 @@ def test_tests_of_one_server_share_one_worker():
 
 def test_longest_are_begun_at_once_and_the_small_estate_is_made_last():
     demo, loop = (f"{file}::test_x" for file in LIVE)
-    kills, pages = f"{LONGEST[0]}::test_x", f"{LONGEST[1]}test_pages.py::test_x"
+    kills, pages = f"{LONGEST[0]}::test_x", f"{PAGES}test_pages.py::test_x"
     first, second = "tests/a.py::test_x", "tests/b.py::test_x"
     three = [f"tests/c.py::test_{n}" for n in range(3)]
     assert in_order([first, demo, *three, pages, loop, kills, second], {"tests/c.py"}) == [
-        *(kills, pages, demo, loop, first, second, *three)
+        *(kills, demo, loop, pages, first, second, *three)
     ]
 
 
