@@ -100,7 +100,8 @@ def _tried(check: Callable[[], str]) -> Tried:
 
 def _within_limit(check: Callable[[], str]) -> str:
     """What the check says. A check that takes longer is left to its own timeouts."""
-    if not _turns.acquire(blocking=False):
+    turns = _turns  # given back to whom it was taken from, however late
+    if not turns.acquire(blocking=False):
         raise FetchError("Other connections are being tested; try again in a moment.")
     told: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
     context = contextvars.copy_context()
@@ -111,7 +112,7 @@ def _within_limit(check: Callable[[], str]) -> str:
         except BaseException as error:  # It is raised again where somebody waits for it.
             outcome = error
         finally:
-            _turns.release()
+            turns.release()
         told.put(outcome)
 
     threading.Thread(target=work, name="test-connection", daemon=True).start()
