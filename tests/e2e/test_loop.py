@@ -31,7 +31,7 @@ SWITCHBACK = {
     "blocks": 8, "block_s": 4, "washout_s": 1, "settle_s": 4, "looks": 1, "book_least_minutes": 1,
 }  # fmt: skip
 SPLIT = {
-    "blocks": 16, "block_s": 3, "settle_s": 4, "looks": 1, "weight": 50, "quality_margin": 3,
+    "blocks": 32, "block_s": 3, "settle_s": 4, "looks": 2, "weight": 50, "quality_margin": 3,
     "latency_margin": 100, "book_least_minutes": 1,
 }  # fmt: skip
 READERS, READERS_PAUSE_MS = 4, 40
@@ -40,8 +40,8 @@ CALLERS_PAUSE_MS = 30
 """Short enough for a queue, and long enough to spare the other tests half of what follows."""
 WAITING_US = 75_000
 """Requests wait so long for company, which comes among eight callers, and never to one alone."""
-ALONE_S = 5
-"""Of a block: thirty requests are judged, and one caller that waits has sent fifty by then."""
+ALONE_S = 6
+"""Of a block: thirty requests are judged, and one caller that waits has sent sixty by then."""
 
 
 @dataclass
