@@ -55,13 +55,13 @@ def make_roles(**_) -> None:
 LIVE = ("tests/e2e/test_demo.py", "tests/e2e/test_loop.py")
 """They share one demo, whose Triton is measured: see `tests/e2e/quiet.py`."""
 
-TOGETHER = ("tests/e2e/", "tests/optimiser/demo/", "tests/optimiser/targets/")
+PAGES = "tests/e2e/"
+"""A browser is patient enough to be the longest beside a live estate."""
+
+TOGETHER = (PAGES, "tests/optimiser/demo/", "tests/optimiser/targets/")
 """The tests of each share a server, which takes longer to start than most of them take."""
 
 LONGEST = ("tests/optimiser/kills/test_kills.py", "tests/stack/test_up.py")
-
-PAGES = "tests/e2e/"
-"""A browser is patient enough to be the longest beside a live estate."""
 
 WAITING = (
     "tests/deploy/", "tests/gpu_probe/", "tests/ingest/sources/", "tests/ingest/test_",

@@ -1,4 +1,5 @@
-"""The small estate of the tests of pages: made in seconds, so kept from one file to the next.
+"""What is made in seconds and read by many tests; above all the small estate of the tests of pages,
+which is kept from one file to the next.
 
 It lives in a transaction that stays open for as long as tests that share it follow each other. Each
 test has a savepoint of its own in there; the first test of any other file finds the database empty.

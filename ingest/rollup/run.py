@@ -34,15 +34,15 @@ LEAST_REST_S = {"concurrency": 30.0}
 """What a project's requests did at once costs as much as all its other sums, and is looked at less
 often."""
 
-SHORTEST_REST_S = 0.5
-"""A shorter one is over before a worker would come again, and not worth writing down."""
-
 RESTS = """
 INSERT INTO ingest_resting_day (owner_kind, owner_id, day, until)
 SELECT %s, %s, %s, clock_timestamp() + make_interval(secs => %s)
 ON CONFLICT (owner_kind, owner_id, day) DO UPDATE SET until = excluded.until
 """
-OVER = "DELETE FROM ingest_resting_day WHERE until <= clock_timestamp()"
+OVER = """
+DELETE FROM ingest_resting_day
+WHERE owner_kind = %s AND owner_id = %s AND until <= clock_timestamp()
+"""
 IS_AWAKE = """
  AND NOT EXISTS (SELECT FROM ingest_resting_day r WHERE r.owner_kind = d.owner_kind
  AND r.owner_id = d.owner_id AND r.day = d.hour::date AND r.until > clock_timestamp())
@@ -68,23 +68,11 @@ def roll_up(limit: int = 200, *, rests: bool = False) -> int:
             group = _oldest_group(theirs, rests=rests)
         if group is None:
             break
-        began_at = monotonic()
-        if not _recompute(*group, waits=waits):
+        if not _recompute(*group, waits=waits, rests=rests):
             theirs.add(group[:2])
             continue
-        if rests:
-            _rest(group, monotonic() - began_at)
         done += 1
     return done
-
-
-def _rest(group: Group, took_s: float) -> None:
-    rest_s = max(REST * took_s, LEAST_REST_S.get(group[0], 0.0) - took_s)
-    if rest_s >= SHORTEST_REST_S:
-        # Each by itself: in one transaction two workers could wait for each other's rows.
-        with connection.cursor() as cursor:
-            cursor.execute(OVER)
-            cursor.execute(RESTS, [*group, rest_s])
 
 
 def _oldest_group(theirs: Collection[Owner], *, rests: bool) -> Group | None:
@@ -102,7 +90,7 @@ def _columns(rows: Collection[tuple[Any, ...]], count: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
 
 
-def _recompute(owner_kind: str, owner_id: int, day: date, *, waits: bool) -> bool:
+def _recompute(owner_kind: str, owner_id: int, day: date, *, waits: bool, rests: bool) -> bool:
     """Marks first, facts after. False, and nothing done, if another worker is at this owner and it
     is not waited for.
 
@@ -110,6 +98,7 @@ def _recompute(owner_kind: str, owner_id: int, day: date, *, waits: bool) -> boo
     is done again; a fact whose mark is taken here was committed before and is seen below. The lock
     comes before both, so that of two workers the later one also reads later.
     """
+    began_at = monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(ROLLING_UP.format("_shared"))
         take = "pg_advisory_xact_lock" if waits else "pg_try_advisory_xact_lock"
@@ -131,9 +120,18 @@ def _recompute(owner_kind: str, owner_id: int, day: date, *, waits: bool) -> boo
             failpoints.hit("rollup.summed")
             if owner_kind in PRICED:
                 _raise_revisions(cursor, owner_kind, owner_id, hours)
+            if rests:
+                _rest(cursor, (owner_kind, owner_id, day), monotonic() - began_at)
         failpoints.hit("rollup.before_commit")
     failpoints.hit("rollup.after_commit")
     return True
+
+
+def _rest(cursor: Any, group: Group, took_s: float) -> None:
+    """Only under the owner's lock: so no two workers write the same owner's rows."""
+    cursor.execute(OVER, group[:2])
+    rest_s = max(REST * took_s, LEAST_REST_S.get(group[0], 0.0) - took_s)
+    cursor.execute(RESTS, [*group, rest_s])
 
 
 def _raise_revisions(cursor: Any, owner_kind: str, owner_id: int, hours: list[datetime]) -> None:

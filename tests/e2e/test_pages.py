@@ -90,7 +90,7 @@ def violations(tab) -> list[str]:
     ]
 
 
-def test_every_page_is_whole_and_accessible_in_any_size_and_theme(tab):
+def test_every_page_is_whole_and_accessible_in_each_size_and_theme(tab):
     tokens()
     wrong = []
     for name, pages in (("ada", every_page()), ("asha", ANALYSTS)):

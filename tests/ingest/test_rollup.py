@@ -77,7 +77,7 @@ def nodes(plan):
 def test_day_that_was_summed_a_moment_ago_rests_and_the_others_go_on(source, pool_source):
     store.spans(source, [span(1)])
     assert roll_up(rests=True) == 2, "the project's sums, and what was at once"
-    run._rest(("project", source.project_id, NOON.date()), 60.0 / run.REST)
+    rest("project", source.project_id, 60.0 / run.REST)
     store.spans(source, [span(2)])
     store.metrics(pool_source, [metric("up", 1.0, NOON, "gauge")])
     assert roll_up(rests=True) == 1
@@ -97,22 +97,53 @@ def wake(owner_kind):
 
 
 def test_day_rests_nine_times_as_long_as_it_took_for_every_worker(source):
-    group = ("project", source.project_id, NOON.date())
-    run._rest(("pool", 1, NOON.date()), 0.05)
-    assert not RestingDay.objects.exists(), "too short to be worth it"
     for took_s in (2.0, 4.0):
-        run._rest(group, took_s)
-        left = RestingDay.objects.get().until - timezone.now()
-        assert 9 * took_s - 5 < left.total_seconds() <= 9 * took_s
-    run._rest(("concurrency", source.project_id, NOON.date()), 0.1)
-    left = RestingDay.objects.get(owner_kind="concurrency").until - timezone.now()
-    assert 25 < left.total_seconds() < 30
+        rest("project", source.project_id, took_s)
+        assert 9 * took_s - 5 < left_s("project") <= 9 * took_s
+    rest("concurrency", source.project_id, 0.1)
+    assert 25 < left_s("concurrency") < 30
     store.spans(source, [span(1)])
     assert roll_up(rests=True) == 0, "no worker's memory: it is the database that says so"
     assert roll_up() == 2
+    assert left_s("project") > 20, "who does not rest leaves it as it is"
+
+
+def test_day_that_took_no_time_rests_too_so_that_one_call_sums_it_once(source, monkeypatch):
+    """New facts come while it is summed, each time."""
+
+    def recompute(cursor, owner, hours):
+        store.spans(source, [span(2 + len(summed))])
+        summed.append(hours)
+
+    summed = []
+    monkeypatch.setattr(run, "REST", 1e6)
+    monkeypatch.setitem(run.RECOMPUTE, "project", recompute)
+    store.spans(source, [span(1)])
+    roll_up(limit=9, rests=True)
+    assert len(summed) == 1
     wake("project")
-    run._rest(("pool", 1, NOON.date()), 2.0)
-    assert {one.owner_kind for one in RestingDay.objects.all()} == {"concurrency", "pool"}
+    roll_up(limit=9, rests=True)
+    assert len(summed) == 2
+    assert RestingDay.objects.filter(owner_kind="project").count() == 1
+
+
+def test_rest_that_is_over_is_forgotten(source):
+    rest("project", source.project_id, 2.0, NOON.date() - timedelta(days=1))
+    rest("pool", source.project_id, 2.0)
+    RestingDay.objects.update(until=timezone.now())
+    rest("project", source.project_id, 2.0)
+    kept = RestingDay.objects.values_list("owner_kind", "day")
+    assert set(kept) == {("project", NOON.date()), ("pool", NOON.date())}
+
+
+def rest(owner_kind, owner_id, took_s, day=None):
+    with connection.cursor() as cursor:
+        run._rest(cursor, (owner_kind, owner_id, day or NOON.date()), took_s)
+
+
+def left_s(owner_kind):
+    until = RestingDay.objects.get(owner_kind=owner_kind).until
+    return (until - timezone.now()).total_seconds()
 
 
 def test_owner_that_another_worker_sums_is_left_to_it(source, pool_source):
